@@ -1,0 +1,1 @@
+"""What can I change? Settings, accounts, logging and the embedded Valkey; read only where a process starts."""

@@ -1,0 +1,59 @@
+"""The command line: `unlinker`. Every expected failure ends in one line on stderr and an exit code of the contract."""
+
+import sys
+
+import click
+import redis
+import typer
+
+from config.errors import ConfigurationError
+from gateway.commands import accounts, doctor, jobs, processes
+from gateway.exits import CommandError, Exit
+from gateway.output import note
+
+app = typer.Typer(
+    help="Deletes relations in onOffice enterprise: no job lost, no outcome guessed, no limit exceeded.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(jobs.unlink)
+app.command()(jobs.job)
+app.command()(jobs.cancel)
+app.add_typer(accounts.app, name="accounts")
+app.command()(doctor.doctor)
+app.command()(processes.worker)
+app.command()(processes.sandbox)
+
+
+def main() -> None:
+    """Entry point of the `unlinker` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        return int(app(arguments, standalone_mode=False) or Exit.DONE)
+    except click.exceptions.Exit as end:
+        return int(end.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return Exit.BAD_INPUT
+    except click.Abort:
+        note("stopped")
+        return Exit.NOT_ALL_SUCCEEDED
+    except ConfigurationError as error:
+        for fault in error.faults:
+            note(fault)
+        return Exit.BAD_INPUT
+    except CommandError as error:
+        note(str(error))
+        return error.code
+    except redis.exceptions.RedisError as error:
+        note(f"Redis cannot be reached: {error}; start it, or check UNLINKER_REDIS_URL (`unlinker doctor` tells more)")
+        return Exit.UNREACHABLE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""`unlinker unlink`, `job`, `cancel`: single jobs from the shell."""
+
+import time
+import uuid
+from typing import Annotated, Any
+
+import redis
+import typer
+
+from config.accounts import load_accounts
+from config.settings import load_settings
+from gateway.composition import connect, find_urls
+from gateway.exits import CommandError, Exit
+from gateway.output import note, print_jobs, print_json
+from tasks.unlink import NAME
+from worker.engine import envelope
+from worker.engine.results import celery_result
+from worker.stores import keys
+from worker.stores.halts import ALL, Halt, HaltedBy, decode
+from worker.stores.wishes import Accepted, Cancelled, Wish, Wishes
+from worker.unlinking.errors import UnlinkError
+from worker.unlinking.job import DEFAULT_ACCOUNT, Job
+from worker.unlinking.outcome import Kind, Outcome
+
+POLL = 0.05  # seconds between looks at a job that is waited for
+LASTING_HALTS = (HaltedBy.OPERATOR, HaltedBy.CREDENTIALS)  # nothing to wait for: somebody has to mend something
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at the most.")]
+
+
+def unlink(
+    relationtype: Annotated[str, typer.Argument(metavar="TYPE", help="Short form (calendar:address) or full URN.")],
+    parentid: Annotated[int, typer.Argument(metavar="PARENT", help="Record id of the parent.")],
+    childid: Annotated[int, typer.Argument(metavar="CHILD", help="Record id of the child.")],
+    account: Annotated[str, typer.Option(help="Whose relation.")] = DEFAULT_ACCOUNT,
+    requested_by: Annotated[str | None, typer.Option(help="Who asks; kept with the job.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept with the job.")] = None,
+    not_after: Annotated[str | None, typer.Option(help="Deadline, ISO 8601 with time zone.")] = None,
+    wait: Wait = False,
+    timeout: Timeout = 60.0,
+    json_: Json = False,
+) -> None:
+    """Enqueue one job: this relation shall be gone.
+
+    Example: unlinker unlink calendar:address 671 153 --wait
+    """
+    arguments = {
+        "relationtype": relationtype,
+        "parentid": parentid,
+        "childid": childid,
+        "account": account,
+        "requested_by": requested_by,
+        "reason": reason,
+        "not_after": not_after,
+    }
+    try:
+        job = Job.from_arguments(str(uuid.uuid4()), {name: value for name, value in arguments.items() if value})
+    except UnlinkError as error:
+        raise CommandError(Exit.BAD_INPUT, error.text) from None
+    settings = load_settings()
+    _warn_of_unknown_account(account, list(load_accounts(settings)))
+    client = connect(find_urls(settings).records)
+    wishes = Wishes(client)
+    message = envelope.write(NAME, job.id, job.as_arguments())
+    if wishes.enqueue(Wish(job, message)) is Accepted.JOINED:
+        note("another job waits for the same relation; this one joins it")
+    _report(client, wishes, job.id, wait=wait, timeout=timeout, json_=json_)
+
+
+def _warn_of_unknown_account(account: str, known: list[str]) -> None:
+    if known and account not in known:
+        note(f"account {account!r} is not set here (known: {', '.join(known)}); workers without it call the job dead")
+
+
+def job(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the job, which is its Celery task id.")],
+    wait: Wait = False,
+    timeout: Timeout = 60.0,
+    json_: Json = False,
+) -> None:
+    """Show one job.
+
+    Example: unlinker job 0b7c6a3e-... --wait
+    """
+    client = connect(find_urls(load_settings()).records)
+    _report(client, Wishes(client), job_id, wait=wait, timeout=timeout, json_=json_)
+
+
+def cancel(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")],
+    json_: Json = False,
+) -> None:
+    """Take a wish back. Works with no worker up, and until the last moment before the request.
+
+    Example: unlinker cancel 0b7c6a3e-...
+    """
+    client = connect(find_urls(load_settings()).records)
+    wishes = Wishes(client)
+    result = celery_result(Outcome(kind=Kind.CANCELLED), time.time()) | {"task_id": job_id}
+    answer = wishes.cancel(job_id, result)
+    if answer is Cancelled.UNKNOWN:
+        raise _unknown(job_id)
+    _print(_found(wishes, job_id), json_=json_)
+    if answer is not Cancelled.CANCELLED:
+        why = "its request is out" if answer is Cancelled.TOO_LATE else "it has ended"
+        raise CommandError(Exit.NOT_ALL_SUCCEEDED, f"too late: {why}")
+
+
+def _report(client: "redis.Redis", wishes: Wishes, job_id: str, *, wait: bool, timeout: float, json_: bool) -> None:
+    document = _wait_for_end(client, wishes, job_id, timeout) if wait else _found(wishes, job_id)
+    _print(document, json_=json_)
+    if document["status"] != "ended":
+        if wait:
+            raise _not_ended(client, document, timeout)
+        return
+    if document.get("outcome") not in (Kind.UNLINKED, Kind.ALREADY_ABSENT):
+        raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)
+
+
+def _wait_for_end(client: "redis.Redis", wishes: Wishes, job_id: str, timeout: float) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout
+    while True:
+        document = _found(wishes, job_id)
+        halt = _halt_of(client, document) if document["status"] == "parked" else None
+        lasting = halt is not None and halt.by in LASTING_HALTS
+        if document["status"] == "ended" or lasting or time.monotonic() >= deadline:
+            return document
+        time.sleep(POLL)
+
+
+def _found(wishes: Wishes, job_id: str) -> dict[str, Any]:
+    document = wishes.document(job_id)
+    if document is None:
+        raise _unknown(job_id)
+    return document
+
+
+def _unknown(job_id: str) -> CommandError:
+    return CommandError(
+        Exit.BAD_INPUT, f"no job {job_id!r} is known: a wrong id, one kept no longer, or one no worker has seen yet"
+    )
+
+
+def _halt_of(client: "redis.Redis", document: dict[str, Any]) -> Halt | None:
+    value = client.hget(keys.HALTS, document["account"]) or client.hget(keys.HALTS, ALL)
+    return None if value is None else decode(value)
+
+
+def _not_ended(client: "redis.Redis", document: dict[str, Any], timeout: float) -> CommandError:
+    halt = _halt_of(client, document)
+    if halt is not None:
+        return CommandError(
+            Exit.BRAKE,
+            f"account {document['account']} is halted ({halt.by}): {halt.why}; the job waits and is not lost. "
+            "See `unlinker accounts list`",
+        )
+    return CommandError(
+        Exit.UNREACHABLE,
+        f"not ended after {timeout:g} s, status {document['status']}; the job stays. Does a worker run? "
+        "Ask again with `unlinker job ID --wait`",
+    )
+
+
+def _print(document: dict[str, Any], *, json_: bool) -> None:
+    if json_:
+        print_json(document)
+    else:
+        print_jobs([document])

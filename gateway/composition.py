@@ -1,0 +1,81 @@
+"""From settings to the objects a process needs: the one place where config meets the rest."""
+
+from dataclasses import dataclass
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from config.accounts import Account, load_accounts
+from config.embedded_valkey import ensure_running
+from config.settings import Settings
+from worker.engine.runtime import AccountAccess, RuntimeOptions
+from worker.onoffice.protocol import Credentials
+from worker.unlinking.judging import Policy
+
+REDIS_TIMEOUT = 5.0  # seconds
+WINDOW = 400  # jobs one worker process holds at once
+GRACE = 40.0  # seconds a stop waits for requests on the wire
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where queue and records are."""
+
+    records: str
+    queue: str
+
+
+def find_urls(settings: Settings) -> Urls:
+    """The servers' addresses; starts the embedded Valkey when none is set. Raises ConfigurationError."""
+    records = settings.redis_url or ensure_running(settings.data_dir)
+    return Urls(records=records, queue=settings.broker_url or records)
+
+
+def connect(url: str) -> "redis.Redis":
+    """A client that fails fast."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
+    """What a worker process is made from. Raises ConfigurationError."""
+    return RuntimeOptions(
+        onoffice_url=settings.onoffice_url,
+        request_timeout=settings.request_timeout,
+        records_url=urls.records,
+        queue_url=urls.queue,
+        lease=settings.visibility_timeout,
+        window=WINDOW,
+        grace=GRACE,
+        accounts={name: access(account) for name, account in load_accounts(settings).items()},
+        policy=Policy(
+            max_attempts=settings.max_attempts,
+            verify_always=settings.verify == "always",
+            require_proof=settings.require_proof,
+        ),
+    )
+
+
+def access(account: Account) -> AccountAccess:
+    """An account as the worker knows it."""
+    return AccountAccess(
+        credentials=credentials(account),
+        requests_per_second=account.requests_per_second,
+        actions_per_request=account.actions_per_request,
+        max_in_flight=account.max_in_flight,
+    )
+
+
+def credentials(account: Account) -> Credentials:
+    """Token and secret in the clear, still masked in every repr."""
+    return Credentials(token=account.token.get_secret_value(), secret=account.secret.get_secret_value())
+
+
+def secrets_of(accounts: dict[str, Account]) -> list[str]:
+    """What must appear in no log."""
+    return [secret.get_secret_value() for account in accounts.values() for secret in (account.token, account.secret)]

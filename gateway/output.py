@@ -1,0 +1,55 @@
+"""What commands print: one JSON document, or tables and lines for people. Plain when not a terminal."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+OUTCOME_STYLE = {
+    "unlinked": "green",
+    "already_absent": "green",
+    "dead": "red",
+    "expired": "red",
+    "cancelled": "yellow",
+    "parked": "yellow",
+    "unverified": "yellow",
+}
+
+
+def print_json(document: object) -> None:
+    """One JSON document, and nothing else, on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def note(message: str) -> None:
+    """A line for people, on stderr, so that stdout stays clean."""
+    sys.stderr.write(f"{message}\n")
+
+
+def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout; outcomes and statuses in their colours."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(text := _text(cell), style=OUTCOME_STYLE.get(text, "")) for cell in row))
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    if not sys.stdout.isatty():
+        console = Console(width=200)
+    console.print(table)
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell)
+
+
+JOB_COLUMNS = ("id", "relationtype", "parentid", "childid", "status", "outcome", "reason", "code", "message")
+
+
+def print_jobs(jobs: Sequence[dict[str, object]], title: str | None = None) -> None:
+    """Jobs as a table, without columns that are empty for all."""
+    columns = [name for name in JOB_COLUMNS if any(job.get(name) not in (None, "") for job in jobs)]
+    print_table(title, columns, [[job.get(name) for name in columns] for job in jobs])

@@ -1,0 +1,42 @@
+"""The Celery app of a worker. Producers need none of it: any Celery app can send the tasks by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from tasks.unlink import NAME, Unlink
+from worker.engine.claimer import KnownTasks
+from worker.engine.runtime import Runtime, RuntimeOptions
+from worker.engine.transport import Transport, check_fit
+from worker.stores import keys
+
+POOL = "worker.engine.pool:AsyncioPool"
+BACKEND = "worker.engine.backend:Backend"
+
+
+class UnlinkerApp(Celery):
+    """A Celery app with the loop-side objects of its process."""
+
+    runtime: Runtime
+
+
+def make_worker_app(options: RuntimeOptions, celery_options: Mapping[str, Any]) -> UnlinkerApp:
+    """The app of a worker process. Raises EngineMisfitError when the installed kombu does not fit."""
+    check_fit()
+    app = UnlinkerApp("unlinker", set_as_current=True)
+    app.register_task(Unlink())
+    names = frozenset(name for name in app.tasks if name.startswith("unlinker."))
+    app.runtime = Runtime(options, KnownTasks(names, NAME))
+    app.conf.update(celery_options)
+    app.conf.update(
+        broker_url=options.queue_url,
+        broker_transport=Transport,
+        result_backend=f"{BACKEND}+{options.records_url}",
+        worker_pool=POOL,
+        task_queues=[Queue(name) for name in keys.QUEUES],
+        task_default_queue=keys.QUEUES[0],
+    )
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "post": app.runtime}
+    return app

@@ -1,0 +1,171 @@
+"""The claimer: messages from the queue into this process, looked at before anything runs."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from redis.exceptions import RedisError
+
+from worker.engine.claims import Claims
+from worker.engine.entry import POISON_DEATHS, Entry
+from worker.engine.envelope import Envelope, Junk, for_delivery, read
+from worker.engine.inbox import Inbox, Letter
+from worker.engine.settling import Settler
+from worker.stores.deliveries import Claimed, Deliveries
+from worker.stores.records import Admission, Admitted, Arrival, Records, Status
+from worker.unlinking.decisions import Ticket
+from worker.unlinking.errors import BadArguments, Poison, UnlinkError
+from worker.unlinking.job import Job, Relation
+from worker.unlinking.outcome import dead
+
+log = structlog.get_logger(__name__)
+CLAIM_AT_ONCE = 100
+IDLE_WAIT = 0.25  # seconds; other queues and priorities than the first are looked at this often when all is quiet
+REDIS_PAUSE = 0.5
+ENTRY_HEADER = "unlinker_entry"  # how the job's entry travels through Celery to its task's body, in this process only
+NOWHERE = Relation("", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A readable message and the job in it, or what is wrong with the job."""
+
+    claimed: Claimed
+    envelope: Envelope
+    job: Job
+    fault: UnlinkError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTasks:
+    """What may stand in a message."""
+
+    names: frozenset[str]  # every task of the app
+    unlink: str  # the one whose jobs have records
+
+
+class Claimer:
+    """Claims while there is room and somebody to work for."""
+
+    def __init__(self, claims: Claims, records: Records, settler: Settler, inbox: Inbox, tasks: KnownTasks) -> None:
+        self._claims = claims
+        self._records = records
+        self._settler = settler
+        self._inbox = inbox
+        self._tasks = tasks
+
+    @property
+    def _deliveries(self) -> Deliveries:
+        return self._claims.deliveries
+
+    async def run(self, may_claim: Callable[[], bool]) -> None:
+        """Run for ever."""
+        while True:
+            try:
+                await self._step(may_claim)
+            except RedisError as error:
+                log.warning("claiming waits for Redis", error=str(error))
+                await asyncio.sleep(REDIS_PAUSE)
+
+    async def _step(self, may_claim: Callable[[], bool]) -> None:
+        room = self._claims.room()
+        if room <= 0 or not may_claim():
+            await self._claims.wait_for_room(IDLE_WAIT)
+            return
+        claimed = await self._deliveries.claim(min(room, CLAIM_AT_ONCE))
+        if not claimed:
+            await self._deliveries.wait_for_message(IDLE_WAIT)
+            return
+        for one in claimed:
+            self._claims.hold(one.claim)
+        try:
+            await self._take(claimed)
+        except RedisError:
+            for one in claimed:
+                self._claims.let_go(one.claim)  # their leases run out, and somebody takes them over
+            raise
+
+    async def _take(self, claimed: list[Claimed]) -> None:
+        arrived = []
+        for one in claimed:
+            found = read(one.message, self._tasks.names)
+            if isinstance(found, Junk):
+                await self._put_aside(one, found.why)
+            elif found.task == self._tasks.unlink:
+                arrived.append(_arrive(one, found))
+            else:
+                await self._let_in_other(found, one)
+        admitted = await self._records.admit([_arrival(each) for each in arrived])
+        for each, known in zip(arrived, admitted, strict=True):
+            await self._let_in(each, known)
+
+    async def _put_aside(self, claimed: Claimed, why: str) -> None:
+        log.error("message put aside", why=why, claim=claimed.claim)
+        await self._deliveries.put_aside(claimed.claim, why)
+        self._claims.let_go(claimed.claim)
+
+    async def _let_in(self, arrived: _Arrived, known: Admitted) -> None:
+        claim = arrived.claimed.claim
+        if known.admission is not Admission.RUN:
+            self._claims.acked(claim)
+            return
+        entry = Entry(_ticket(arrived.job, known), claim, arrived.claimed.queue, known.deaths)
+        if arrived.fault is not None:
+            await self._end_dead(entry, arrived.fault)
+        elif known.deaths >= POISON_DEATHS:
+            await self._end_dead(entry, Poison(Poison.__name__, None, f"{known.deaths} workers died while running it"))
+        elif (eta := arrived.envelope.eta) is not None and eta > known.now:
+            await self._delay(entry, eta - known.now)
+        else:
+            self._deliver(arrived.envelope, arrived.claimed, entry)
+
+    async def _end_dead(self, entry: Entry, error: UnlinkError) -> None:
+        await self._settler.end([(entry, dead(error.reason, error.code, error.text))])
+        self._claims.acked(entry.claim)
+
+    async def _delay(self, entry: Entry, seconds: float) -> None:
+        if await self._records.defer(entry.claim, Status.DELAYED, entry.ticket, "its eta is to come"):
+            await self._deliveries.delay(entry.claim, seconds)
+        self._claims.let_go(entry.claim)
+
+    async def _let_in_other(self, envelope: Envelope, claimed: Claimed) -> None:
+        """A task without a record: it is only counted how often it took its worker along."""
+        if claimed.taken_over_from and await self._deliveries.count_death(envelope.id) >= POISON_DEATHS:
+            await self._put_aside(claimed, f"poison: {POISON_DEATHS} workers died while they held it")
+            return
+        self._deliver(envelope, claimed, None)
+
+    def _deliver(self, envelope: Envelope, claimed: Claimed, entry: Entry | None) -> None:
+        payload = for_delivery(envelope, claimed.claim)
+        payload["headers"][ENTRY_HEADER] = entry
+        self._inbox.put(Letter(claimed.queue, payload))
+
+
+def _arrive(claimed: Claimed, envelope: Envelope) -> _Arrived:
+    try:
+        if envelope.positional:
+            raise BadArguments(BadArguments.__name__, None, "send keyword arguments, none by position")
+        return _Arrived(claimed, envelope, Job.from_arguments(envelope.id, envelope.arguments))
+    except UnlinkError as fault:
+        return _Arrived(claimed, envelope, Job(id=envelope.id, relation=NOWHERE), fault)
+
+
+def _arrival(arrived: _Arrived) -> Arrival:
+    return Arrival(
+        job=arrived.job,
+        claim=arrived.claimed.claim,
+        taken_over_from=arrived.claimed.taken_over_from,
+        expires=arrived.envelope.expires,
+        ignore_result=arrived.envelope.ignore_result,
+    )
+
+
+def _ticket(job: Job, known: Admitted) -> Ticket:
+    return Ticket(
+        job=job,
+        attempts=known.attempts,
+        in_doubt=known.in_doubt,
+        question=known.question,
+        tries=known.tries or {},
+    )

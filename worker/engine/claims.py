@@ -1,0 +1,113 @@
+"""The claims of one process: which messages it holds, their leases, and what becomes of them."""
+
+import asyncio
+
+import structlog
+from redis.exceptions import RedisError
+
+from worker.stores.deliveries import Deliveries
+
+log = structlog.get_logger(__name__)
+
+
+class Claims:
+    """Lives on the loop; `acked` and `rejected` may be called from any thread."""
+
+    def __init__(self, deliveries: Deliveries, window: int) -> None:
+        self.deliveries = deliveries
+        self._window = window
+        self._held: set[str] = set()
+        self._done: list[str] = []
+        self._back: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._to_flush = asyncio.Event()
+        self._room_made = asyncio.Event()
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called once, on the loop, before anything else."""
+        self._loop = loop
+
+    def room(self) -> int:
+        """How many more messages may be claimed."""
+        return self._window - len(self._held)
+
+    async def wait_for_room(self, seconds: float) -> None:
+        """Return when a claim was let go, at the latest after `seconds`."""
+        self._room_made.clear()
+        try:
+            await asyncio.wait_for(self._room_made.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def hold(self, claim: str) -> None:
+        """A message was claimed: its lease is renewed from here."""
+        self._held.add(claim)
+
+    def holds(self, claim: str) -> bool:
+        """Whether it is still ours, as far as we know."""
+        return claim in self._held
+
+    def let_go(self, claim: str) -> None:
+        """Moved elsewhere (delayed, parked, put aside) or taken over: no lease to renew, nothing to ack."""
+        self._held.discard(claim)
+        self._room_made.set()
+
+    def acked(self, claim: str) -> None:
+        """Celery is done with the message."""
+        self._soon(self._done, claim)
+
+    def rejected(self, claim: str) -> None:
+        """The message goes back to its queue."""
+        self._soon(self._back, claim)
+
+    def _soon(self, pile: list[str], claim: str) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._note, pile, claim)
+
+    def _note(self, pile: list[str], claim: str) -> None:
+        if claim in self._held:  # else it was moved by its job's decision, or taken over
+            pile.append(claim)
+            self._to_flush.set()
+
+    async def flush(self) -> None:
+        """Ack and give back what is noted, in few round trips; on failure all of it stays noted."""
+        self._to_flush.clear()
+        done, back = list(self._done), list(self._back)
+        await self.deliveries.ack(done)
+        del self._done[: len(done)]
+        await self.deliveries.give_back(back)
+        del self._back[: len(back)]
+        for claim in done + back:
+            self.let_go(claim)
+
+    async def keep_flushing(self) -> None:
+        """Run for ever."""
+        while True:
+            await self._to_flush.wait()
+            try:
+                await self.flush()
+            except RedisError as error:
+                log.warning("acks wait for Redis", error=str(error))
+                self._to_flush.set()
+                await asyncio.sleep(0.5)
+
+    async def keep_renewing(self, every: float) -> None:
+        """Run for ever: renew all leases every `every` seconds; forget what others took over meanwhile."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                lost = await self.deliveries.renew(sorted(self._held))
+            except RedisError as error:
+                log.warning("leases wait for Redis", error=str(error))
+                continue
+            for claim in lost:
+                self.let_go(claim)
+            if lost:
+                log.warning("claims were taken over by another worker", count=len(lost))
+
+    async def give_back_all(self, claims: list[str]) -> None:
+        """At the end: what was not sent goes back at once."""
+        await self.deliveries.give_back(claims)
+        for claim in claims:
+            self.let_go(claim)

@@ -1,0 +1,169 @@
+"""The batcher: jobs of one account that wait at the same moment share a request.
+
+Nothing waits while a place in the limit is free. What a request takes along is decided when its grant is at hand, so
+requests are as full as they can be: single jobs first, bulk fills the rest.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+
+from worker.engine.entry import Entry, Left
+from worker.engine.gate import AccountHalted, Gate
+from worker.engine.settling import Settler, insist
+from worker.engine.solitude import Solitude
+from worker.onoffice.client import Client
+from worker.onoffice.protocol import Action
+from worker.onoffice.replies import Reply
+from worker.stores import keys
+from worker.stores.limiter import Grant, Report
+from worker.stores.records import Intent, Records
+from worker.unlinking.judging import Policy
+from worker.unlinking.outcome import EXPIRED
+from worker.unlinking.unlinker import Unlinker
+from worker.unlinking.viewer import Sightings
+
+SINGLES = keys.QUEUES[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneParts:
+    """What a lane is made of."""
+
+    client: Client
+    gate: Gate
+    records: Records
+    settler: Settler
+    sightings: Sightings
+    solitude: Solitude
+    policy: Policy
+    actions_per_request: int
+
+
+class Lane:
+    """The jobs of one account that this process holds."""
+
+    def __init__(self, account: str, parts: LaneParts) -> None:
+        self.account = account
+        self._parts = parts
+        self._singles: deque[Entry] = deque()
+        self._bulk: deque[Entry] = deque()
+        self._some = asyncio.Event()
+        self._sending: dict[asyncio.Task[None], list[Entry]] = {}
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Jobs that were claimed."""
+        for entry in entries:
+            (self._singles if entry.queue == SINGLES else self._bulk).append(entry)
+        self._some.set()
+
+    async def run(self) -> None:
+        """Run for ever: a grant, then whatever waits by then."""
+        while True:
+            await self._some.wait()
+            try:
+                grant = await self._parts.gate.grant()
+            except AccountHalted:
+                await self._parts.settler.park(self.account, self.take_waiting())
+                continue
+            entries = self._take()
+            if not entries:
+                self._some.clear()
+                await self._parts.gate.release(grant, Report.UNUSED)
+                continue
+            self._spawn(entries, grant)
+
+    def _take(self) -> list[Entry]:
+        """The next request's jobs; a suspect goes alone."""
+        entries: list[Entry] = []
+        for waiting in (self._singles, self._bulk):
+            while waiting and len(entries) < self._parts.actions_per_request:
+                if waiting[0].suspect:
+                    return entries or [waiting.popleft()]
+                entries.append(waiting.popleft())
+        return entries
+
+    def _spawn(self, entries: list[Entry], grant: Grant) -> None:
+        work = self._alone if entries[0].suspect else self._together
+        task = asyncio.get_running_loop().create_task(work(entries, grant))
+        self._sending[task] = entries
+        task.add_done_callback(self._sending.pop)
+
+    async def _alone(self, entries: list[Entry], grant: Grant) -> None:
+        await self._parts.gate.release(grant, Report.UNUSED)  # it may be long until the others are through
+        async with self._parts.solitude.alone():
+            await self._send(entries, None)
+
+    async def _together(self, entries: list[Entry], grant: Grant) -> None:
+        async with self._parts.solitude.together():
+            await self._send(entries, grant)
+
+    async def _send(self, entries: list[Entry], grant: Grant | None) -> None:
+        api = GrantedApi(self._parts, grant)
+        try:
+            going = await self._intend(entries)
+            if going:
+                unlinker = Unlinker(api, self._parts.sightings, self._parts.policy)
+                decisions = await unlinker.run([entry.ticket for entry in going])
+                carried = [(entry, decisions[entry.id]) for entry in going]
+                await self._parts.settler.carry_out(self.account, carried)
+        finally:
+            await api.close()
+
+    async def _intend(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The last look before the request: who may go; everybody else is settled here."""
+        claims = {entry.id: entry.claim for entry in entries}
+        intents = await insist(lambda: self._parts.records.intend(self.account, claims))
+        going, halted, expired = [], [], []
+        for entry in entries:
+            match intents[entry.id]:
+                case Intent.GO:
+                    going.append(entry)
+                case Intent.ASK:
+                    entry.ticket = replace(entry.ticket, expired=True)
+                    going.append(entry)
+                case Intent.HALTED:
+                    halted.append(entry)
+                case Intent.EXPIRED:
+                    expired.append(entry)
+                case Intent.ENDED | Intent.LOST:
+                    entry.settle(Left.ELSEWHERE)
+        await self._parts.settler.park(self.account, halted)
+        await self._parts.settler.end([(entry, EXPIRED) for entry in expired])
+        return going
+
+    def take_waiting(self) -> list[Entry]:
+        """Everything that is not on its way; the lane is empty then."""
+        waiting = [*self._singles, *self._bulk]
+        self._singles.clear()
+        self._bulk.clear()
+        self._some.clear()
+        return waiting
+
+    def on_the_wire(self) -> dict["asyncio.Task[None]", list[Entry]]:
+        """What is being sent."""
+        return dict(self._sending)
+
+
+class GrantedApi:
+    """One batch's way to onOffice: its first request goes on the grant at hand, every further one asks again."""
+
+    def __init__(self, parts: LaneParts, grant: Grant | None) -> None:
+        self.actions_per_request = parts.actions_per_request
+        self._parts = parts
+        self._grant = grant
+
+    async def call(self, actions: Sequence[Action]) -> Reply:
+        """One request."""
+        return await self._parts.client.call(actions, self._passing)
+
+    def _passing(self) -> AbstractAsyncContextManager[None]:
+        grant, self._grant = self._grant, None
+        return self._parts.gate.passing(grant)
+
+    async def close(self) -> None:
+        """Give back a grant that was not used."""
+        if self._grant is not None:
+            await self._parts.gate.release(self._grant, Report.UNUSED)

@@ -1,0 +1,133 @@
+"""The asyncio pool: coroutine bodies of tasks run on one loop in one thread of the worker process.
+
+Celery's consumer (main thread) --on_apply--> loop thread: await task.body --> finisher thread: Celery's tracer
+and its ack. One finisher, so that Celery's own code never runs on the loop.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from celery.concurrency.base import BasePool, apply_target
+from celery.concurrency.prefork import _run_ready_callbacks
+from kombu.asynchronous import get_event_loop
+
+from worker.engine.coroutine_task import COMPLETION, Completion, CoroutineTask
+from worker.engine.runtime import Runtime
+
+START_TIMEOUT = 30.0  # seconds
+HUB_TICK = 0.02  # seconds between looks at Celery's hub while the pool is being stopped
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    """What Celery's request asks the pool to run, and whom to tell."""
+
+    target: Callable[..., Any]
+    args: tuple[Any, ...]
+    callback: Callable[..., Any] | None
+
+
+class AsyncioPool(BasePool):
+    """Celery pool; `app.runtime` holds the loop-side objects of the process."""
+
+    body_can_be_buffer = True
+    signal_safe = False
+
+    def on_start(self) -> None:
+        """Start the loop thread; raises what the runtime raises when it cannot be opened."""
+        self._running = 0
+        self._idle = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._finisher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finisher")
+        self._runtime: Runtime = self.app.runtime
+        self._thread = threading.Thread(target=self._loop.run_forever, name="asyncio-pool", daemon=True)
+        self._thread.start()
+        self._on_loop(self._runtime.open(), START_TIMEOUT)
+
+    def _on_loop(self, work: Any, timeout: float | None = None) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def on_apply(
+        self,
+        target: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        callback: Callable[..., Any] | None = None,
+        accept_callback: Callable[..., Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Take one delivery; called by Celery in its main thread."""
+        if accept_callback is not None:
+            accept_callback(os.getpid(), time.monotonic())
+        with self._idle:
+            self._running += 1
+        self._loop.call_soon_threadsafe(self._spawn, _Application(target, args, callback))
+
+    def _spawn(self, application: _Application) -> None:
+        task = self._loop.create_task(self._run(application))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, application: _Application) -> None:
+        name, _task_id, request, *_ = application.args
+        task = self.app.tasks[name]
+        if isinstance(task, CoroutineTask):
+            request[COMPLETION] = await self._complete(task, request)
+        await self._loop.run_in_executor(self._finisher, self._finish, application)
+
+    async def _complete(self, task: CoroutineTask, request: dict[str, Any]) -> Completion:
+        try:
+            return Completion(value=await task.body(self._runtime, request))
+        except Exception as error:  # noqa: BLE001  # whatever a body raises is its result; Celery's tracer judges it
+            return Completion(error=error)
+
+    def _finish(self, application: _Application) -> None:
+        try:
+            apply_target(application.target, application.args, None, application.callback)
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
+
+    def on_stop(self) -> None:
+        """Warm stop: what is on the wire is finished, everything else goes back to the queue at once."""
+        self._stop(None)
+
+    def on_terminate(self) -> None:
+        """Cold stop: everything goes back at once; what is on the wire is looked at by whoever gets it next."""
+        self._stop(0.0)
+
+    def _stop(self, grace: float | None) -> None:
+        if not self._thread.is_alive():
+            return
+        draining = asyncio.run_coroutine_threadsafe(self._runtime.drain(grace), self._loop)
+        hub = get_event_loop()
+        while not (draining.done() and self._is_idle()):
+            _run_queued_acks(hub)
+            time.sleep(HUB_TICK)
+        _run_queued_acks(hub)
+        draining.result()
+        self._on_loop(self._runtime.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._finisher.shutdown(wait=True)
+        self._thread.join(START_TIMEOUT)
+
+    def _is_idle(self) -> bool:
+        with self._idle:
+            return self._running == 0
+
+    def _get_info(self) -> dict[str, Any]:
+        return {**super()._get_info(), "running": self._running}
+
+
+def _run_queued_acks(hub: Any) -> None:
+    """Celery defers acks to its hub, which does not turn while the pool is stopped (see celery.concurrency.prefork)."""
+    if hub is not None:
+        _run_ready_callbacks(hub)

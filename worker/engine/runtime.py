@@ -1,0 +1,196 @@
+"""What one worker process holds on its loop: stores, client, lanes, and the work that keeps them going."""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+
+import redis.asyncio
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from worker.engine.claimer import Claimer, KnownTasks
+from worker.engine.claims import Claims
+from worker.engine.entry import Entry, Settled
+from worker.engine.gate import Gate
+from worker.engine.inbox import Inbox
+from worker.engine.lane import Lane, LaneParts
+from worker.engine.settling import Settler
+from worker.engine.solitude import Solitude
+from worker.engine.watch import Probe, Watch
+from worker.onoffice.client import Client
+from worker.onoffice.protocol import Credentials
+from worker.onoffice.transport import Timeouts, Transport
+from worker.stores.deliveries import Deliveries
+from worker.stores.halts import Halts
+from worker.stores.limiter import Limiter, Limits
+from worker.stores.records import Records, Retention
+from worker.stores.scripts import AsyncRedis
+from worker.stores.sightings import StoredSightings
+from worker.unlinking.errors import UnknownAccount
+from worker.unlinking.judging import Policy
+from worker.unlinking.outcome import dead
+
+log = structlog.get_logger(__name__)
+REDIS_TIMEOUT = 5.0  # seconds; a half-open connection is dropped after it
+GRANT_SLACK = 10.0  # seconds a grant's lease outlives the request's own time-out
+
+
+@dataclass(frozen=True, slots=True)
+class AccountAccess:
+    """How one account reaches the API, and what it allows."""
+
+    credentials: Credentials
+    requests_per_second: float
+    actions_per_request: int
+    max_in_flight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """Everything a runtime is made from: plain values, so that this package reads no settings."""
+
+    onoffice_url: str
+    request_timeout: float  # seconds
+    records_url: str
+    queue_url: str
+    lease: float  # seconds; the visibility timeout
+    window: int  # jobs held at once
+    grace: float  # seconds a stop may wait for requests on the wire
+    accounts: Mapping[str, AccountAccess]
+    policy: Policy = field(default_factory=Policy)
+    retention: Retention = field(default_factory=Retention)
+
+
+class Runtime:
+    """Made in the main thread, opened on the loop. `inbox`, `acked` and `rejected` serve the transport."""
+
+    def __init__(self, options: RuntimeOptions, tasks: KnownTasks) -> None:
+        self._options = options
+        self._tasks = tasks
+        self.inbox = Inbox()
+        self._running: list[asyncio.Task[None]] = []
+        self._lanes: dict[str, Lane] = {}
+        self._draining = False
+
+    async def open(self) -> None:
+        """Connect and start; raises redis.exceptions.RedisError when Redis cannot be reached."""
+        options = self._options
+        self._queue = _connect(options.queue_url)
+        self._store = self._queue if options.records_url == options.queue_url else _connect(options.records_url)
+        await self._queue.ping()
+        await self._store.ping()
+        deliveries = Deliveries(self._queue, secrets.token_hex(6), options.lease)
+        self._halts = Halts(self._store)
+        self._records = Records(
+            self._store, options.retention, same_server_as_queue=options.records_url == options.queue_url
+        )
+        self._claims = Claims(deliveries, options.window)
+        self._claims.attach(asyncio.get_running_loop())
+        self._settler = Settler(self._records, self._claims, self._halts, random.Random())  # noqa: S311  # jitter
+        self._transport = Transport(options.onoffice_url, Timeouts(total=options.request_timeout))
+        await self._transport.open()
+        probes = self._open_lanes()
+        watch = Watch(self._halts, deliveries, probes)
+        claimer = Claimer(self._claims, self._records, self._settler, self.inbox, self._tasks)
+        self._claiming = self._keep(claimer.run(watch.may_claim))
+        self._keep(watch.run())
+        self._keep(self._claims.keep_flushing())
+        self._keep(self._claims.keep_renewing(options.lease / 3))
+
+    def _open_lanes(self) -> dict[str, Probe]:
+        solitude = Solitude()
+        probes = {}
+        for account, access in self._options.accounts.items():
+            limits = Limits(
+                access.requests_per_second, access.max_in_flight, self._options.request_timeout + GRANT_SLACK
+            )
+            limiter = Limiter(self._store, account, limits)
+            client = Client(self._transport, access.credentials, time.time)
+            parts = LaneParts(
+                client=client,
+                gate=Gate(limiter, limits.tick_us / 1_000_000),
+                records=self._records,
+                settler=self._settler,
+                sightings=StoredSightings(self._store, account),
+                solitude=solitude,
+                policy=self._options.policy,
+                actions_per_request=access.actions_per_request,
+            )
+            self._lanes[account] = Lane(account, parts)
+            probes[account] = Probe(client, limiter)
+            self._keep(self._lanes[account].run())
+        return probes
+
+    def _keep(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_report_end)
+        self._running.append(task)
+        return task
+
+    async def settle(self, entry: Entry) -> Settled:
+        """Bring one claimed job to its end, or to where it waits."""
+        lane = self._lanes.get(entry.ticket.job.account)
+        if lane is None:
+            text = f"no credentials for account {entry.ticket.job.account!r}"
+            await self._settler.end([(entry, dead(UnknownAccount.__name__, None, text))])
+        elif self._draining:
+            await self._settler.give_back([entry])
+        else:
+            lane.put([entry])
+        return await entry.settled
+
+    def acked(self, claim: str) -> None:
+        """Celery is done with a message; any thread."""
+        self._claims.acked(claim)
+
+    def rejected(self, claim: str) -> None:
+        """Celery gives a message back; any thread."""
+        self._claims.rejected(claim)
+
+    async def drain(self, grace: float | None = None) -> None:
+        """Stop: nothing new is claimed or sent, unsent jobs go back at once, requests on the wire may end in time."""
+        self._draining = True
+        self._claiming.cancel()
+        for letter in self.inbox.take_all():
+            self._claims.rejected(letter.payload["properties"]["delivery_tag"])
+        for lane in self._lanes.values():
+            await self._settler.give_back(lane.take_waiting())
+        wire = {task: entries for lane in self._lanes.values() for task, entries in lane.on_the_wire().items()}
+        if wire:
+            _, late = await asyncio.wait(wire, timeout=self._options.grace if grace is None else grace)
+            for task in late:
+                task.cancel()
+                await self._settler.give_back([e for e in wire[task] if not e.settled.done()], sent=True)
+
+    async def close(self) -> None:
+        """After `drain`: flush acks, end the background work, close all connections."""
+        await asyncio.sleep(0)  # acks noted by other threads arrive first
+        await self._claims.flush()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._transport.close()
+        await self._queue.aclose()
+        if self._store is not self._queue:
+            await self._store.aclose()
+
+
+def _connect(url: str) -> AsyncRedis:
+    """A client that fails fast and repeats no command by itself: a script may have run though its reply was lost."""
+    return redis.asyncio.Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+        socket_keepalive=True,
+        health_check_interval=5,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _report_end(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("background work ended", error=repr(error), exc_info=error)

@@ -1,0 +1,129 @@
+"""The claiming transport: kombu's Redis transport with the consuming half taken out.
+
+Stock kombu pops a message and notes it as unacked one round trip later; a death in between loses it, whatever acks_late
+says (celery/kombu#305). Here the loop claims messages in one script (worker.stores.deliveries) and leaves them in the
+inbox; this transport hands them to Celery's consumer and tells the inbox's owner when Celery acks or rejects. Leases,
+sweeping and connections of the queue are none of its business, so a lost connection of Celery's changes nothing for
+the jobs that run. Publishing, and the fan-out queues of Celery's remote control, are kombu's own.
+
+It touches private names of kombu 5.7; `check_fit` refuses to start on one that lacks them.
+"""
+
+from typing import Any, Protocol
+
+import kombu
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+
+from worker.engine.inbox import Inbox
+
+SUPPORTED_KOMBU = "5.7."
+
+
+class Post(Protocol):
+    """What the transport needs of the loop; comes in as the transport option `post`."""
+
+    inbox: Inbox
+
+    def acked(self, claim: str) -> None:
+        """Celery is done with this message."""
+
+    def rejected(self, claim: str) -> None:
+        """Celery gives this message back."""
+
+
+class EngineMisfitError(RuntimeError):
+    """This kombu is not the one the claiming transport was written for; install the versions of the lock file."""
+
+
+def check_fit() -> None:
+    """Raises EngineMisfitError when kombu lacks what is overridden here."""
+    wanted = [
+        (kombu_redis.Channel, ("active_queues", "qos", "_brpop_start", "close")),
+        (kombu_redis.Transport, ("register_with_event_loop", "cycle", "_deliver")),
+        (virtual.QoS, ("append", "ack", "reject", "can_consume", "restore_unacked_once")),
+        (kombu_redis.MultiChannelPoller, ("on_poll_start", "maybe_restore_messages")),
+    ]
+    missing = [
+        f"{owner.__name__}.{name}"
+        for owner, names in wanted
+        for name in names
+        if not hasattr(owner, name) and not (owner is kombu_redis.Transport and name == "cycle")
+    ]
+    if missing or not kombu.__version__.startswith(SUPPORTED_KOMBU):
+        raise EngineMisfitError(
+            f"kombu {kombu.__version__} does not fit the claiming transport (wanted {SUPPORTED_KOMBU}x"
+            + (f", missing {', '.join(missing)}" if missing else "")
+            + "); install from requirements.lock"
+        )
+
+
+class QoS(virtual.QoS):
+    """Acks go to the claims; nothing is kept per channel, so nothing is lost or restored with a channel."""
+
+    restore_at_shutdown = False
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Claimed already."""
+
+    def ack(self, delivery_tag: str) -> None:
+        """Done with."""
+        self.channel.post.acked(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Given back, or done with."""
+        if requeue:
+            self.channel.post.rejected(delivery_tag)
+        else:
+            self.channel.post.acked(delivery_tag)
+
+    def can_consume(self) -> bool:
+        """The claims bound what comes in, not the channel."""
+        return True
+
+    def restore_unacked(self, *_: Any) -> None:
+        """Leases see to it."""
+
+    def restore_unacked_once(self, *_: Any, **__: Any) -> None:
+        """Leases see to it."""
+
+    def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Leases see to it."""
+
+
+class Channel(kombu_redis.Channel):
+    """A channel that never pops."""
+
+    QoS = QoS
+
+    @property
+    def post(self) -> Post:
+        """The loop's side."""
+        post: Post = self.connection.client.transport_options["post"]
+        return post
+
+    @property
+    def active_queues(self) -> list[str]:
+        """None, so that kombu's poller sends no BRPOP and sweeps nothing."""
+        return []
+
+
+class Transport(kombu_redis.Transport):
+    """Hands the inbox's letters to Celery's consumer."""
+
+    Channel = Channel
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Called by Celery for every new connection; the inbox goes to the newest."""
+        super().register_with_event_loop(connection, loop)
+        inbox: Inbox = self.client.transport_options["post"].inbox
+        loop.remove_reader(inbox.fileno())
+        loop.add_reader(inbox.fileno(), self._hand_over, inbox)
+
+    def _hand_over(self, inbox: Inbox) -> None:
+        post: Post = self.client.transport_options["post"]
+        for letter in inbox.take_all():
+            if letter.queue in self._callbacks:
+                self._deliver(letter.payload, letter.queue)
+            else:
+                post.rejected(letter.payload["properties"]["delivery_tag"])

@@ -1,0 +1,103 @@
+"""The watch: which accounts are halted, which can be released, and how fast parked jobs come back.
+
+A halt by an operator stays until an operator lifts it. A halt by the API's answers is probed with a harmless read: an
+outage every few seconds, refused credentials now and then, by one worker at a time. Who is released starts at an eighth
+of the rate, and its parked jobs come back in portions, so that an API that just came up is not knocked down again.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+from redis.exceptions import RedisError
+
+from worker.onoffice.client import Client
+from worker.onoffice.codes import Verdict, rule_for
+from worker.onoffice.errors import OnOfficeError
+from worker.onoffice.protocol import harmless_read
+from worker.onoffice.replies import Answer
+from worker.stores.deliveries import Deliveries
+from worker.stores.halts import ALL, Halt, HaltedBy, Halts
+from worker.stores.limiter import Grant, Limiter, Report
+
+log = structlog.get_logger(__name__)
+LOOK_EVERY = 0.5  # seconds
+PROBE_EVERY = {HaltedBy.OUTAGE: 2.0, HaltedBy.CREDENTIALS: 30.0}  # seconds
+PORTION = 200  # parked jobs that come back at once
+ENOUGH_WAITING = 1000  # messages in the queues; above that nothing is brought back
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What it takes to try one account."""
+
+    client: Client
+    limiter: Limiter
+
+
+class Watch:
+    """Looks at the halts for one process; `halted` is what it saw last."""
+
+    def __init__(self, halts: Halts, deliveries: Deliveries, probes: Mapping[str, Probe]) -> None:
+        self._halts = halts
+        self._deliveries = deliveries
+        self._probes = probes
+        self.halted: dict[str, Halt] = {}
+
+    def may_claim(self) -> bool:
+        """False when every account is halted: then claiming stops instead of moving the queue to the parking place."""
+        return ALL not in self.halted and not (self._probes and set(self._probes) <= set(self.halted))
+
+    async def run(self) -> None:
+        """Run for ever."""
+        while True:
+            try:
+                await self._look()
+            except RedisError as error:
+                log.warning("the watch waits for Redis", error=str(error))
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _look(self) -> None:
+        self.halted = await self._halts.all()
+        for account, halt in list(self.halted.items()):
+            every = PROBE_EVERY.get(halt.by)
+            if every is not None and account in self._probes and await self._halts.may_probe(account, every):
+                await self._probe(account, halt)
+        if ALL not in self.halted:
+            await self._bring_back()
+
+    async def _probe(self, account: str, halt: Halt) -> None:
+        probe = self._probes[account]
+        grant = await probe.limiter.ask(secrets.token_hex(8), probing=True)
+        if not isinstance(grant, Grant):
+            return
+        await asyncio.sleep(grant.wait)
+        works = await _answers(probe.client)
+        await probe.limiter.release(grant, Report.OK)
+        if works:
+            await probe.limiter.start_gently()
+            await self._halts.release(account, halt.by)
+            self.halted.pop(account, None)
+            log.info("account released", account=account, was=str(halt.by))
+
+    async def _bring_back(self) -> None:
+        free = [account for account in await self._deliveries.parking_accounts() if account not in self.halted]
+        for account in free:
+            if await self._deliveries.waiting() < ENOUGH_WAITING:
+                await self._deliveries.unpark(account, PORTION)
+
+
+async def _answers(client: Client) -> bool:
+    """Whether the API answers this account's harmless read as it answers to working credentials."""
+    try:
+        reply = await client.call_once([harmless_read("probe")])
+    except OnOfficeError:
+        return False
+    answer = reply.answers[0]
+    if isinstance(answer, Answer) and answer.errorcode == 0:
+        return True
+    code = answer.errorcode if isinstance(answer, Answer) else reply.errorcode
+    rule = rule_for(code)
+    return code != 0 and Verdict.HALT_ACCOUNT not in (rule.verdict, rule.then)

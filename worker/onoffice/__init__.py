@@ -1,0 +1,1 @@
+"""How to speak to the onOffice API."""

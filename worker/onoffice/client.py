@@ -1,0 +1,71 @@
+"""The client: signs at send time, sends, reads the answer. One account, one request at a time and call.
+
+Two clients are never needed for one account; several calls may run at once.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+
+from worker.onoffice.codes import Verdict, judge_http, retry_after_seconds
+from worker.onoffice.errors import AccountRefused, RequestNotSent, RequestUnanswered, Throttled
+from worker.onoffice.protocol import Action, Credentials, build_request
+from worker.onoffice.replies import Reply, parse_reply
+from worker.onoffice.transport import HttpReply, Transport
+
+SHORT_PAUSE = 2.0  # seconds; a throttled request is repeated here only if the API asks for no more
+DEFAULT_PAUSE = 1.0  # seconds, when the API asks to slow down without saying how long
+TRIES = 4
+PATIENCE = 6.0  # seconds for all tries together; what needs longer goes to the delay set
+
+Passing = Callable[[], AbstractAsyncContextManager[None]]  # waits for the limit; leaves it again with how it went
+
+
+class Client:
+    """Sends requests of one account."""
+
+    def __init__(self, transport: Transport, credentials: Credentials, clock: Callable[[], float]) -> None:
+        self._transport = transport
+        self._credentials = credentials
+        self._clock = clock  # Unix seconds; the API accepts 120 s of difference (API facts 1.2)
+
+    async def call(self, actions: Sequence[Action], passing: Passing) -> Reply:
+        """One request with all actions; repeated only when it surely did nothing, a few seconds at most.
+
+        Raises Throttled, AccountRefused, RequestNotSent, RequestUnanswered or UnreadableReply.
+        """
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(TRIES) | stop_after_delay(PATIENCE),
+            wait=wait_random_exponential(multiplier=0.2, max=SHORT_PAUSE),
+            retry=retry_if_exception(_surely_did_nothing),
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                async with passing():
+                    return await self.call_once(actions)
+        raise RequestNotSent("no attempt was made")  # not reached: AsyncRetrying makes one at least
+
+    async def call_once(self, actions: Sequence[Action]) -> Reply:
+        """One request, without waiting for a limit and without repeating it. Raises as `call`."""
+        body = build_request(self._credentials, actions, int(self._clock()))
+        reply = await self._transport.post(body)
+        self._raise_for_status(reply)
+        return parse_reply(reply.body, actions)
+
+    def _raise_for_status(self, reply: HttpReply) -> None:
+        match judge_http(reply.status, reply.headers):
+            case None:
+                return
+            case Verdict.SLOW_DOWN:
+                pause = retry_after_seconds(reply.headers, self._clock())
+                raise Throttled(f"HTTP {reply.status}", DEFAULT_PAUSE if pause is None else pause)
+            case Verdict.HALT_ACCOUNT:
+                raise AccountRefused(f"HTTP {reply.status}; check the address of api.php and the account")
+            case _:
+                raise RequestUnanswered(f"HTTP {reply.status}")
+
+
+def _surely_did_nothing(error: BaseException) -> bool:
+    return isinstance(error, RequestNotSent) or (isinstance(error, Throttled) and error.seconds <= SHORT_PAUSE)

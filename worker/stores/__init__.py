@@ -1,0 +1,1 @@
+"""What outlives a process: a few verbs each, decided in Lua on Redis TIME, all keys in keys.py."""

@@ -1,0 +1,105 @@
+"""Messages between the queue and an outcome: claimed under a lease, delayed, parked, put aside."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.stores import keys
+from worker.stores.scripts import AsyncRedis, Call, Word, run
+
+ACK_CHUNK = 1000  # Lua's unpack has a bound
+MAX_MESSAGE_BYTES = 1024 * 1024  # no job of ours comes near; what is larger could drown a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that is ours as long as its lease is renewed."""
+
+    claim: str
+    message: bytes
+    taken_over_from: str  # the claim of a worker that let its lease run out, or ""
+    queue: str
+
+
+class Deliveries:
+    """The broker's side of the queue."""
+
+    def __init__(self, client: AsyncRedis, owner: str, lease_seconds: float) -> None:
+        self._client = client
+        self._owner = owner
+        self._lease_ms = int(lease_seconds * 1000)
+
+    async def claim(self, count: int) -> list[Claimed]:
+        """Up to `count` messages: abandoned ones, due ones, then the queues in their order."""
+        names = [keys.CLAIMED, keys.LEASES, keys.CLAIM_NUMBER, keys.DELAYED, keys.JUNK, *keys.CLAIM_ORDER]
+        arguments: list[Word] = [self._owner, self._lease_ms, count, MAX_MESSAGE_BYTES]
+        rows = await run(self._client, Call("claim", names, arguments))
+        return [
+            Claimed(claim.decode(), message, origin.decode(), keys.queue_of(name.decode()))
+            for claim, message, origin, name in rows
+        ]
+
+    async def wait_for_message(self, seconds: float) -> None:
+        """Return when the first queue holds a message, at the latest after `seconds`. Nothing leaves the list."""
+        first = keys.CLAIM_ORDER[0]
+        # redis-py's stubs allow whole seconds only
+        await self._client.blmove(first, first, seconds, "RIGHT", "RIGHT")  # type: ignore[arg-type]  # see above
+
+    async def renew(self, claims: Sequence[str]) -> list[str]:
+        """Prolong the leases; returns the claims that another worker has taken over."""
+        if not claims:
+            return []
+        lost = await run(self._client, Call("renew", [keys.LEASES], [self._lease_ms, *claims]))
+        return [claim.decode() for claim in lost]
+
+    async def ack(self, claims: Sequence[str]) -> None:
+        """Forget messages that are done with."""
+        for start in range(0, len(claims), ACK_CHUNK):
+            chunk = claims[start : start + ACK_CHUNK]
+            await run(self._client, Call("ack", [keys.CLAIMED, keys.LEASES], chunk))
+
+    async def give_back(self, claims: Sequence[str]) -> int:
+        """Put messages back into their queues, to be claimed next; returns how many were still ours."""
+        if not claims:
+            return 0
+        return int(await run(self._client, Call("give_back", [keys.CLAIMED, keys.LEASES], claims)))
+
+    async def delay(self, claim: str, seconds: float) -> None:
+        """Let a message wait until `seconds` from now on Redis TIME."""
+        names = [keys.CLAIMED, keys.LEASES, keys.DELAYED]
+        await run(self._client, Call("delay", names, [claim, int(max(0.0, seconds) * 1000)]))
+
+    async def park(self, claim: str, account: str) -> None:
+        """Let a message wait until its account is released."""
+        names = [keys.CLAIMED, keys.LEASES, keys.parked(account), keys.PARKING]
+        await run(self._client, Call("park", names, [claim, account]))
+
+    async def unpark(self, account: str, count: int) -> int:
+        """Bring up to `count` parked messages back to their queues; returns how many came."""
+        names = [keys.parked(account), keys.PARKING]
+        return int(await run(self._client, Call("unpark", names, [account, count])))
+
+    async def parking_accounts(self) -> list[str]:
+        """Accounts with parked messages."""
+        members: Any = await self._client.smembers(keys.PARKING)
+        return sorted(name.decode() for name in members)
+
+    async def waiting(self) -> int:
+        """How many messages wait in the queues."""
+        return sum([int(await self._client.llen(name)) for name in keys.CLAIM_ORDER])
+
+    async def parked(self, accounts: Iterable[str]) -> dict[str, int]:
+        """How many messages of each account are parked."""
+        return {account: int(await self._client.llen(keys.parked(account))) for account in accounts}
+
+    async def put_aside(self, claim: str, why: str) -> None:
+        """Keep a message that is none for us, with the reason."""
+        await run(self._client, Call("put_aside", [keys.CLAIMED, keys.LEASES, keys.JUNK], [claim, why]))
+
+    async def count_death(self, task_id: str) -> int:
+        """Note that a worker died with a task that has no record; returns how many did."""
+        pipeline = self._client.pipeline()
+        pipeline.incr(keys.deaths(task_id))
+        pipeline.expire(keys.deaths(task_id), 86400)
+        count, _ = await pipeline.execute()
+        return int(count)

@@ -1,0 +1,81 @@
+"""Every Redis key and list of unlinker.
+
+The queues are plain lists as any Celery app on Redis writes them, without a prefix of ours. What is claimed lies under
+names of our own: another Celery app on the same Redis sweeps `unacked` with its own time-out, and would sweep ours.
+"""
+
+# in the order of claiming; control is rare and must not wait behind a million rows of bulk
+QUEUES = ("unlink", "control", "bulk")
+PRIORITY_STEPS = (0, 3, 6, 9)  # kombu's default; 0 first. Strangers may set a priority
+PRIORITY_SEPARATOR = "\x06\x16"
+
+# the broker's server
+CLAIMED = "unlinker:claimed"  # hash: claim -> list it came from, line feed, message
+LEASES = "unlinker:leases"  # sorted set: claim -> end of the lease, Redis ms
+CLAIM_NUMBER = "unlinker:claim-number"  # counter
+DELAYED = "unlinker:delayed"  # sorted set: list, line feed, message -> due, Redis ms
+PARKING = "unlinker:parking"  # set: accounts with parked messages
+JUNK = "unlinker:junk"  # list of JSON: what was no message for us, and why
+
+# the server of the records
+DEAD = "unlinker:dead"  # sorted set: job id -> time of its end, Redis ms
+COUNTERS = "unlinker:counters"  # hash: outcome -> how many
+HALTS = "unlinker:halts"  # hash: account (or `*` for all) -> JSON: why, code, since, by
+RESULT_PREFIX = "celery-task-meta-"  # where Celery's Redis backend looks for results
+JOB_PREFIX = "unlinker:job:"
+WISHES_PREFIX = "unlinker:wishes:"
+OPEN_PREFIX = "unlinker:open:"
+
+
+def queue_list(queue: str, priority: int = 0) -> str:
+    """The list that holds a queue's messages of one priority."""
+    step = max(step for step in PRIORITY_STEPS if step <= max(0, priority))
+    return f"{queue}{PRIORITY_SEPARATOR}{step}" if step else queue
+
+
+def queue_of(name: str) -> str:
+    """The queue a list belongs to."""
+    return name.split(PRIORITY_SEPARATOR, 1)[0]
+
+
+CLAIM_ORDER = tuple(queue_list(queue, step) for queue in QUEUES for step in PRIORITY_STEPS)
+
+
+def parked(account: str) -> str:
+    """List of parked messages of one account, each with the list it came from."""
+    return f"unlinker:parked:{account}"
+
+
+def probe(account: str) -> str:
+    """String with a time to live: some worker is probing the account."""
+    return f"unlinker:probe:{account}"
+
+
+def deaths(job_id: str) -> str:
+    """Counter: workers that died with a task that has no record."""
+    return f"unlinker:deaths:{job_id}"
+
+
+def limit(account: str) -> str:
+    """Hash: the account's limiter."""
+    return f"unlinker:limit:{account}"
+
+
+def in_flight(account: str) -> str:
+    """Sorted set: the account's requests in flight -> end of their lease, Redis ms."""
+    return f"unlinker:in-flight:{account}"
+
+
+def sightings(account: str) -> str:
+    """Set: relation types of which this account has been seen to see links."""
+    return f"unlinker:sightings:{account}"
+
+
+def job(job_id: str) -> str:
+    """Hash: the job's record."""
+    return JOB_PREFIX + job_id
+
+
+def open_relation(account: str, relationtype: str, parentid: int, childid: int) -> str:
+    """String: id of the job that waits for this relation; later wishes join it."""
+    return f"{OPEN_PREFIX}{account}:{relationtype}:{parentid}:{childid}"

@@ -1,0 +1,41 @@
+-- Take a wish back. Works until the last moment before the request.
+-- KEYS: record, counters, open relation
+-- ARGV: job id, record prefix, wishes prefix, Celery's result, its key prefix, seconds to keep results, to keep records
+-- Returns cancelled, too_late (its request is out), ended, or unknown.
+local record, id, prefix, wishes = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local f = redis.call('HMGET', record, 'status', 'outcome', 'joined', 'ignore_result')
+if not f[1] then return 'unknown' end
+if f[2] then return f[2] == 'cancelled' and 'cancelled' or 'ended' end
+local primary = f[3]
+local status = primary and redis.call('HGET', prefix .. primary, 'status') or f[1]
+if status == 'sent' or status == 'unverified' then return 'too_late' end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function close(key)
+  redis.call('HDEL', key, 'carries')
+  redis.call('HSET', key, 'status', 'ended')
+  redis.call('EXPIRE', key, ARGV[7])
+end
+
+redis.call('HSET', record, 'outcome', 'cancelled', 'ended_at', now)
+redis.call('HINCRBY', KEYS[2], 'cancelled', 1)
+if f[4] ~= '1' then
+  redis.call('SET', ARGV[5] .. id, ARGV[4], 'EX', ARGV[6])
+  redis.call('PUBLISH', ARGV[5] .. id, ARGV[4])
+end
+if primary then
+  close(record)
+  redis.call('LREM', wishes .. primary, 0, id)
+  -- the job ran on for its joined wishes only, and this was the last of them
+  if redis.call('HGET', prefix .. primary, 'carries') and redis.call('LLEN', wishes .. primary) == 0 then
+    close(prefix .. primary)
+    if redis.call('GET', KEYS[3]) == primary then redis.call('DEL', KEYS[3]) end
+  end
+elseif redis.call('LLEN', wishes .. id) > 0 then
+  redis.call('HSET', record, 'carries', 1) -- others had joined: the message runs on for them
+else
+  close(record)
+  if redis.call('GET', KEYS[3]) == id then redis.call('DEL', KEYS[3]) end
+end
+return 'cancelled'

@@ -1,0 +1,209 @@
+"""The job's record: what is known of it from the first claim to its one outcome.
+
+    queued -> sent -> ended
+    queued, sent -> delayed, parked -> queued      it waits, and comes back
+    sent -> unverified -> queued                   its question waits, and comes back
+    ended is the only state that nothing leaves
+
+The scripts in lua/ carry the moves out; MOVES below is what the tests hold them to.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from worker.stores import keys
+from worker.stores.scripts import AsyncRedis, Call, Word, run, run_many
+from worker.unlinking.decisions import Ticket
+from worker.unlinking.job import Job
+
+
+class Status(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"  # in the queue, or claimed and not yet sent
+    DELAYED = "delayed"  # waits for its next attempt
+    PARKED = "parked"  # its account is halted, its API is down, or its run is paused
+    SENT = "sent"  # its request is out, or its worker died with it
+    UNVERIFIED = "unverified"  # the question whether it is gone waits
+    ENDED = "ended"  # it has its outcome
+
+
+MOVES: Mapping[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.QUEUED, Status.SENT, Status.DELAYED, Status.PARKED, Status.ENDED}),
+    Status.SENT: frozenset(
+        {Status.QUEUED, Status.DELAYED, Status.PARKED, Status.UNVERIFIED, Status.ENDED, Status.SENT}
+    ),
+    Status.DELAYED: frozenset({Status.QUEUED, Status.ENDED}),
+    Status.PARKED: frozenset({Status.QUEUED, Status.ENDED}),
+    Status.UNVERIFIED: frozenset({Status.QUEUED, Status.ENDED}),
+    Status.ENDED: frozenset(),
+}
+
+
+class Admission(StrEnum):
+    """What the first look at a claimed job came to."""
+
+    RUN = "run"
+    ENDED = "ended"  # it has its outcome; ack
+    DUPLICATE = "duplicate"  # another living claim holds the same job; ack this copy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A claimed job and what its record knows."""
+
+    admission: Admission
+    attempts: int = 0
+    in_doubt: bool = False
+    question: bool = False
+    tries: Mapping[int, int] | None = None
+    deaths: int = 0  # workers that died while its request was out
+    deadline: float | None = None  # Unix seconds
+    now: float = 0.0  # Unix seconds on Redis TIME; workers' clocks may differ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A job as it is claimed."""
+
+    job: Job
+    claim: str
+    taken_over_from: str = ""
+    expires: float | None = None  # Unix seconds; the message's own `expires`
+    ignore_result: bool = False
+
+
+class Intent(StrEnum):
+    """The last look before a request."""
+
+    GO = "go"
+    ASK = "ask"  # the deadline passed with an open question: read back, delete nothing
+    ENDED = "ended"
+    LOST = "lost"  # another worker has it
+    HALTED = "halted"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """A job's outcome on its way to the record."""
+
+    job: Job
+    outcome: str
+    evidence: Mapping[str, object]  # the outcome's fields
+    result: str  # Celery's result as JSON with @ID@ for the job's id
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long things are kept, in seconds."""
+
+    results: int = 7 * 86400
+    records: int = 8 * 86400  # longer than the longest deadline, so that no redelivery meets a forgotten outcome
+
+
+class Records:
+    """The records' server, for workers."""
+
+    def __init__(self, client: AsyncRedis, retention: Retention, *, same_server_as_queue: bool) -> None:
+        self._client = client
+        self._retention = retention
+        self._same_server = same_server_as_queue
+
+    async def admit(self, arrivals: Sequence[Arrival]) -> list[Admitted]:
+        """Make or refresh the records of claimed jobs, in one round trip."""
+        rows = await run_many(self._client, [self._admit_call(arrival) for arrival in arrivals])
+        return [_admitted(row) for row in rows]
+
+    def _admit_call(self, arrival: Arrival) -> Call:
+        record = keys.job(arrival.job.id)
+        expires = "" if arrival.expires is None else int(arrival.expires * 1000)
+        fields = record_fields(arrival.job, ignore_result=arrival.ignore_result)
+        names = [record, keys.CLAIMED if self._same_server else record]
+        flat = [word for pair in fields.items() for word in pair]
+        return Call("admit", names, [arrival.claim, arrival.taken_over_from, expires, *flat])
+
+    async def intend(self, account: str, claims: Mapping[str, str]) -> dict[str, Intent]:
+        """Store the intent of sending these jobs (id -> claim); says for each whether it may go."""
+        names = [keys.HALTS, *(keys.job(job_id) for job_id in claims)]
+        words = await run(self._client, Call("intend", names, [account, *claims.values()]))
+        return {job_id: Intent(word.decode()) for job_id, word in zip(claims, words, strict=True)}
+
+    async def finish(self, endings: Sequence[Ending]) -> list[tuple[bool, str]]:
+        """End jobs, once and for all: (whether this call did it, the outcome that stands) for each."""
+        rows = await run_many(self._client, [self._finish_call(ending) for ending in endings])
+        return [(bool(first), stands.decode()) for first, stands in rows]
+
+    def _finish_call(self, ending: Ending) -> Call:
+        job = ending.job
+        relation = job.relation
+        names = [
+            keys.job(job.id),
+            keys.WISHES_PREFIX + job.id,
+            keys.DEAD,
+            keys.COUNTERS,
+            keys.open_relation(job.account, relation.relationtype, relation.parentid, relation.childid),
+        ]
+        arguments: list[Word] = [
+            job.id,
+            ending.outcome,
+            json.dumps(ending.evidence, separators=(",", ":")),
+            ending.result,
+            keys.RESULT_PREFIX,
+            self._retention.results,
+            self._retention.records,
+        ]
+        return Call("finish", names, arguments)
+
+    async def defer(self, claim: str, status: Status, ticket: Ticket, why: str) -> bool:
+        """Note that a job waits, and what its next attempt must know; False when it is no longer ours."""
+        tries = json.dumps({str(code): count for code, count in ticket.tries.items()})
+        arguments: list[Word] = [
+            claim,
+            str(status),
+            ticket.attempts,
+            int(ticket.in_doubt),
+            int(ticket.question),
+            tries,
+            why[:300],
+        ]
+        return bool(await run(self._client, Call("defer", [keys.job(ticket.job.id)], arguments)))
+
+
+def record_fields(job: Job, *, ignore_result: bool = False) -> dict[str, str | int | float]:
+    """The fields of a new record that come from its producer."""
+    fields: dict[str, str | int | float] = {
+        "relationtype": job.relation.relationtype,
+        "parentid": job.relation.parentid,
+        "childid": job.relation.childid,
+        "account": job.account,
+    }
+    if job.requested_by is not None:
+        fields["requested_by"] = job.requested_by
+    if job.reason is not None:
+        fields["reason"] = job.reason
+    if job.not_after is not None:
+        fields["not_after"] = int(job.not_after * 1000)
+    if ignore_result:
+        fields["ignore_result"] = 1
+    return fields
+
+
+def _admitted(row: Sequence[Any]) -> Admitted:
+    verdict, *rest = row
+    if not rest:
+        return Admitted(admission=Admission(verdict.decode()))
+    attempts, in_doubt, question, tries, deaths, deadline, now = rest
+    return Admitted(
+        admission=Admission.RUN,
+        attempts=attempts,
+        in_doubt=bool(in_doubt),
+        question=bool(question),
+        tries={int(code): count for code, count in json.loads(tries).items()},
+        deaths=deaths,
+        deadline=int(deadline) / 1000,
+        now=now / 1000,
+    )

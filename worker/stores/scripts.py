@@ -1,0 +1,68 @@
+"""The Lua scripts of this package: loaded from their files, run alone or many in one round trip."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import redis.asyncio
+from redis.exceptions import NoScriptError
+
+Word = str | bytes | int | float
+AsyncRedis = redis.asyncio.Redis
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One script with its keys and arguments."""
+
+    script: str  # file name without .lua
+    keys: Sequence[str]
+    arguments: Sequence[Word]
+
+
+@cache
+def _source(script: str) -> tuple[str, str]:
+    text = (resources.files(__package__) / "lua" / f"{script}.lua").read_text(encoding="utf-8")
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _evalsha(call: Call) -> tuple[Any, ...]:
+    return (_source(call.script)[1], len(call.keys), *call.keys, *call.arguments)
+
+
+async def run(client: AsyncRedis, call: Call) -> Any:
+    """The script's reply. Raises redis.exceptions.RedisError."""
+    try:
+        return await client.evalsha(*_evalsha(call))
+    except NoScriptError:
+        return await client.eval(_source(call.script)[0], len(call.keys), *call.keys, *call.arguments)
+
+
+async def run_many(client: AsyncRedis, calls: Sequence[Call]) -> list[Any]:
+    """The scripts' replies, in order, from one round trip. Each script stands alone; there is no transaction.
+
+    Raises redis.exceptions.RedisError, the first one there is; then some of the scripts may have run.
+    """
+    if not calls:
+        return []
+    pipeline = client.pipeline(transaction=False)
+    for call in calls:
+        pipeline.evalsha(*_evalsha(call))
+    replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    for number, (call, reply) in enumerate(zip(calls, replies, strict=True)):
+        if isinstance(reply, NoScriptError):
+            replies[number] = await run(client, call)
+        elif isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+def run_now(client: "redis.Redis", call: Call) -> Any:
+    """As `run`, for processes without a loop."""
+    try:
+        return client.evalsha(*_evalsha(call))
+    except NoScriptError:
+        return client.eval(_source(call.script)[0], len(call.keys), *call.keys, *call.arguments)

@@ -1,0 +1,123 @@
+"""Wishes: what producers do with jobs. For processes without a loop; batches go in one round trip."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import redis
+
+from worker.stores import keys
+from worker.stores.records import Retention, Status, record_fields
+from worker.stores.scripts import Call, Word, run_now
+from worker.unlinking.job import Job
+
+NUMBERS = ("parentid", "childid", "attempts", "deaths")
+MOMENTS = ("first_seen", "ended_at", "sent_at", "not_after", "deadline")  # ms in the record, seconds outside
+
+
+class Accepted(StrEnum):
+    """What became of a wish."""
+
+    QUEUED = "queued"
+    JOINED = "joined"  # another job waits for the same relation and answers for this one too
+    EXISTS = "exists"  # a job with this id is known already
+
+
+class Cancelled(StrEnum):
+    """What became of taking a wish back."""
+
+    CANCELLED = "cancelled"
+    TOO_LATE = "too_late"  # its request is out
+    ENDED = "ended"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A job and its message."""
+
+    job: Job
+    message: str
+    queue: str = keys.QUEUES[0]
+
+
+class Wishes:
+    """A producer's view of queue and records. Raises redis.exceptions.RedisError when the server cannot be reached."""
+
+    def __init__(self, client: "redis.Redis", retention: Retention | None = None) -> None:
+        self._client = client
+        self._retention = retention or Retention()
+
+    def enqueue(self, wish: Wish) -> Accepted:
+        """Store the record, then the message or the joining, in one script: no id without both."""
+        job, relation = wish.job, wish.job.relation
+        names = [
+            keys.job(job.id),
+            keys.open_relation(job.account, relation.relationtype, relation.parentid, relation.childid),
+            keys.queue_list(wish.queue),
+        ]
+        flat = [word for pair in record_fields(job).items() for word in pair]
+        arguments: list[Word] = [job.id, keys.JOB_PREFIX, keys.WISHES_PREFIX, wish.message, *flat]
+        word, _ = run_now(self._client, Call("enqueue", names, arguments))
+        return Accepted(word.decode())
+
+    def cancel(self, job_id: str, result: Mapping[str, object]) -> Cancelled:
+        """Take a wish back; durable, and effective until the last moment before the request."""
+        record = self._record(job_id)
+        relation = "{account}:{relationtype}:{parentid}:{childid}".format_map(_Missing(record))
+        names = [keys.job(job_id), keys.COUNTERS, keys.OPEN_PREFIX + relation]
+        arguments: list[Word] = [
+            job_id,
+            keys.JOB_PREFIX,
+            keys.WISHES_PREFIX,
+            json.dumps(result),
+            keys.RESULT_PREFIX,
+            self._retention.results,
+            self._retention.records,
+        ]
+        return Cancelled(run_now(self._client, Call("cancel", names, arguments)).decode())
+
+    def document(self, job_id: str) -> dict[str, object] | None:
+        """The job as users see it, or None for an id nobody knows."""
+        record = self._record(job_id)
+        if "status" not in record:
+            return None
+        joined = record.get("joined")
+        status = record["status"]
+        if joined and status != Status.ENDED:
+            status = self._record(joined).get("status", status)
+        document: dict[str, object] = {"id": job_id}
+        for name in ("relationtype", "parentid", "childid", "account"):
+            document[name] = _value(name, record.get(name))
+        document["status"] = "ended" if "outcome" in record else status
+        evidence = json.loads(record.get("evidence", "{}"))
+        if "outcome" in record:
+            document["outcome"] = record["outcome"]
+        document |= evidence
+        for name in ("requested_by", "attempts", "why", "joined", "first_seen", "sent_at", "ended_at", "not_after"):
+            if name in record:
+                document[name] = _value(name, record[name])
+        if "reason" in record and "reason" not in evidence:
+            document["wish_reason"] = record["reason"]
+        return document
+
+    def _record(self, job_id: str) -> dict[str, str]:
+        stored: Any = self._client.hgetall(keys.job(job_id))
+        return {name.decode(): value.decode(errors="replace") for name, value in stored.items()}
+
+
+class _Missing(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def _value(name: str, text: str | None) -> object:
+    if text is None:
+        return None
+    if name in NUMBERS:
+        return int(text)
+    if name in MOMENTS:
+        return int(float(text)) / 1000
+    return text

@@ -1,0 +1,86 @@
+"""What is known of a job before an attempt, and what is to happen to it after one. Values only; others carry them out.
+
+End      the job has its outcome
+Again    try again later; costs an attempt
+Snooze   try again later; costs none (the API asked us to slow down)
+Ask      the question "is it gone?" waits; only a read-back may follow, no second delete
+Park     the account cannot be used, or its API is down; the job waits without cost
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from worker.unlinking.job import Job
+from worker.unlinking.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """A job with what earlier attempts left behind."""
+
+    job: Job
+    attempts: int = 0  # attempts spent so far
+    in_doubt: bool = False  # an earlier request may have removed the link, and nobody told us
+    question: bool = False  # the last attempt ended in Ask
+    expired: bool = False  # its deadline has passed: the open question is answered, nothing is deleted
+    tries: Mapping[int, int] = field(default_factory=dict)  # API error code -> how often this job met it
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The job has its outcome."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Try again later; costs an attempt."""
+
+    why: str
+    code: int | None = None
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snooze:
+    """Try again after `seconds`; costs no attempt."""
+
+    seconds: float
+    why: str
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Read back later. `spend`: the API answered the read with an error, so asking on for ever would be no use."""
+
+    why: str
+    in_doubt: bool
+    spend: bool = False
+    seconds: float | None = None  # when the API named a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Wait until the account can be used again. `outage`: the API is down, nobody has to mend the account."""
+
+    why: str
+    code: int | None = None
+    outage: bool = False
+    new: bool = True  # False: the account was halted already, nobody has to halt it again
+    in_doubt: bool = False
+    question: bool = False
+
+
+Decision = End | Again | Snooze | Ask | Park
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Between two decisions: the answer was ambiguous, read back first."""
+
+    in_doubt: bool
+    reason: str | None = None  # what the job dies of if the link is still there; None: try again
+    code: int | None = None
+    why: str = ""

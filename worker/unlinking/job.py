@@ -1,0 +1,119 @@
+"""A job: one wish that a relation be gone, as it came from a producer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.unlinking.errors import BadArguments, UnknownRelationType, UnlinkError
+from worker.unlinking.relation_types import RelationTypeError, parse_relationtype, require_deletable
+
+DEFAULT_ACCOUNT = "default"
+MAX_ID = 2**63 - 1
+MAX_TEXT = 500  # characters of requested_by and reason
+REQUIRED = ("relationtype", "parentid", "childid")
+OPTIONAL = ("account", "requested_by", "reason", "not_after")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Relation:
+    """What the API names a link by; it has no other id (API facts 5.3)."""
+
+    relationtype: str  # short form, `calendar:address`
+    parentid: int
+    childid: int
+
+    @property
+    def urn(self) -> str:
+        """The relation type as the API wants it."""
+        return parse_relationtype(self.relationtype).urn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One wish. `id` is its Celery task id."""
+
+    id: str
+    relation: Relation
+    account: str = DEFAULT_ACCOUNT
+    requested_by: str | None = None
+    reason: str | None = None
+    not_after: float | None = None  # Unix seconds
+
+    @classmethod
+    def from_arguments(cls, job_id: str, arguments: Mapping[str, object]) -> "Job":
+        """Read the task's kwargs. Raises BadArguments or UnknownRelationType with a sentence that names the fault."""
+        unknown = sorted(set(arguments) - set(REQUIRED) - set(OPTIONAL))
+        missing = [name for name in REQUIRED if name not in arguments]
+        if unknown or missing:
+            raise _bad(
+                ", ".join([f"{name} is missing" for name in missing] + [f"{name!r} is no argument" for name in unknown])
+                + f"; allowed: {', '.join(REQUIRED + OPTIONAL)}"
+            )
+        return cls(
+            id=job_id,
+            relation=Relation(
+                _relationtype(arguments["relationtype"]),
+                _record_id("parentid", arguments["parentid"]),
+                _record_id("childid", arguments["childid"]),
+            ),
+            account=_text("account", arguments.get("account")) or DEFAULT_ACCOUNT,
+            requested_by=_text("requested_by", arguments.get("requested_by")),
+            reason=_text("reason", arguments.get("reason")),
+            not_after=_moment("not_after", arguments.get("not_after")),
+        )
+
+    def as_arguments(self) -> dict[str, object]:
+        """The task's kwargs; what is unset is left out."""
+        arguments: dict[str, object] = {
+            "relationtype": self.relation.relationtype,
+            "parentid": self.relation.parentid,
+            "childid": self.relation.childid,
+            "account": self.account,
+        }
+        optional = {"requested_by": self.requested_by, "reason": self.reason, "not_after": self.not_after}
+        return arguments | {name: value for name, value in optional.items() if value is not None}
+
+
+def _bad(text: str) -> UnlinkError:
+    return BadArguments(BadArguments.__name__, None, text)
+
+
+def _relationtype(value: object) -> str:
+    if not isinstance(value, str):
+        raise _bad(f"relationtype must be text, not {type(value).__name__}")
+    try:
+        relationtype = parse_relationtype(value)
+        require_deletable(relationtype)
+    except RelationTypeError as error:
+        raise UnknownRelationType(UnknownRelationType.__name__, None, str(error)) from None
+    return relationtype.short
+
+
+def _record_id(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _bad(f"{name} must be an integer, not {type(value).__name__}")
+    if not 0 < value <= MAX_ID:
+        raise _bad(f"{name} must be a positive record id, not {str(value)[:30]}")
+    return value
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise _bad(f"{name} must be text of at most {MAX_TEXT} characters")
+    return value
+
+
+def _moment(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value).astimezone().timestamp()
+        moment = datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        raise _bad(f"{name} must be Unix seconds or an ISO 8601 time, not {str(value)[:40]!r}") from None
+    if moment.tzinfo is None:
+        raise _bad(f"{name} needs a time zone, for example 2026-01-31T18:00:00+01:00")
+    return moment.timestamp()

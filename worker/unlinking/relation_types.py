@@ -1,0 +1,146 @@
+"""The relation types of onOffice enterprise: what they link, and what is known about deleting them (API facts 5)."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+PREFIX = "urn:onoffice-de-ns:smart:2.5:relationTypes:"
+
+
+class Deletable(Enum):
+    """What the vendor says about deleting links of a type."""
+
+    DOCUMENTED = "documented"  # named on the delete page
+    UNVERIFIED = "unverified"  # listed elsewhere; nobody says whether it can be deleted
+    READ_ONLY = "read_only"  # documented as read only
+
+
+class RelationTypeError(ValueError):
+    """No such relation type. `suggestion` is the nearest one there is, in short form."""
+
+    def __init__(self, message: str, suggestion: str | None = None) -> None:
+        self.suggestion = suggestion
+        super().__init__(message)
+
+
+class ReadOnlyRelationType(RelationTypeError):
+    """Links of this type cannot be deleted through the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelationType:
+    """One type. Parent comes first in its name."""
+
+    short: str  # what follows the prefix: parent:child[:description]
+    deletable: Deletable = Deletable.UNVERIFIED
+    creatable: bool = False  # named on the create page
+    note: str = ""
+
+    @property
+    def urn(self) -> str:
+        """The full name, as the API wants it."""
+        return PREFIX + self.short
+
+
+_COMPUTED = "a computed view; probably cannot be deleted"
+
+_TYPES = (
+    RelationType("estate:address:interested", Deletable.DOCUMENTED, True, "interested party"),
+    RelationType("estate:address:buyer", Deletable.DOCUMENTED, True, "buyer"),
+    RelationType("estate:address:renter", Deletable.DOCUMENTED, True, "tenant; estate:address:tenant is another type"),
+    RelationType("estate:address:owner", Deletable.DOCUMENTED, True, "owner"),
+    RelationType("estate:address:contactPerson", Deletable.DOCUMENTED, True, "contact person, brokers only"),
+    RelationType("estate:address:contactPersonAll", Deletable.DOCUMENTED, True, "every contact person"),
+    RelationType("estate:estateUnit", Deletable.DOCUMENTED, True, "unit of a base object"),
+    RelationType("calendar:address", Deletable.DOCUMENTED, True, "participant; the confirmation status is lost"),
+    RelationType("calendar:estate", Deletable.DOCUMENTED, True, "estate of an appointment"),
+    RelationType("agentsLog:file:attachment", Deletable.DOCUMENTED, True, "attachment of an agents log entry"),
+    RelationType("address:user:sync", Deletable.DOCUMENTED, True, "onOffice sync checkmark of a user"),
+    RelationType("agentsLog:address", creatable=True),
+    RelationType("agentsLog:estate", creatable=True),
+    RelationType("address:contact:address", creatable=True, note="main contact to second-level contact"),
+    RelationType("user:messengerUser:is", Deletable.READ_ONLY, note="read only"),
+    RelationType("complex:estate:units", note="does the same as estate:estateUnit"),
+    RelationType("estate:address:tenant"),
+    RelationType("estate:address:matching", note=_COMPUTED),
+    RelationType("estate:user:officer"),
+    RelationType("estate:user:assignment"),
+    RelationType("estate:allFiles", note=_COMPUTED),
+    RelationType("estate:file:titelbild"),
+    RelationType("estate:file:grundriss"),
+    RelationType("estate:file:foto"),
+    RelationType("estate:file:allpictures", note=_COMPUTED),
+    RelationType("estate:file:alllinks", note=_COMPUTED),
+    RelationType("estate:file:allpicturesExceptTitelbild", note=_COMPUTED),
+    RelationType("estate:mail"),
+    RelationType("estateTracking:estate"),
+    RelationType("address:address:isTippgeberOf"),
+    RelationType("address:customer"),
+    RelationType("address:estate:tipp"),
+    RelationType("address:estate:offer"),
+    RelationType("address:estate:contacted"),
+    RelationType("address:estate:offerByAgentsLog", note=_COMPUTED),
+    RelationType("address:estate:matching", note=_COMPUTED),
+    RelationType("address:user:officer"),
+    RelationType("address:user:additionalOfficers"),
+    RelationType("address:user:strangeNameRelation", note=_COMPUTED),
+    RelationType("address:file:attachment"),
+    RelationType("address:searchcriteria"),
+    RelationType("address:process"),
+    RelationType("address:resubmission"),
+    RelationType("address:mail"),
+    RelationType("agentsLog:attachment:download"),
+    RelationType("agentsLogMail:address"),
+    RelationType("agentsLogMail:estate"),
+    RelationType("billing:estate"),
+    RelationType("calendar:file:attachment"),
+    RelationType("customer:address:contact"),
+    RelationType("job:estate"),
+    RelationType("project:address"),
+    RelationType("project:estate"),
+    RelationType("project:calendar"),
+    RelationType("project:agentslog"),
+    RelationType("project:task:customer"),
+    RelationType("project:file:attachment"),
+    RelationType("task:address"),
+    RelationType("task:estate"),
+    RelationType("task:file:attachment"),
+    RelationType("templateManagement:email:attachment"),
+    RelationType("templateManagement:email:documentAttributes"),
+    RelationType("user:address"),
+    RelationType("user:address:birthday", note=_COMPUTED),
+)
+
+RELATION_TYPES: Mapping[str, RelationType] = {kind.short: kind for kind in _TYPES}
+_FOLDED: Mapping[str, str] = {short.casefold(): short for short in RELATION_TYPES}
+
+
+def parse_relationtype(text: str) -> RelationType:
+    """A type by its short form or full URN, to the letter. Raises RelationTypeError, with the nearest type if any."""
+    kind = RELATION_TYPES.get(text.removeprefix(PREFIX))
+    if kind is not None:
+        return kind
+    suggestion = _suggest(text[:200])
+    hint = f"; did you mean {suggestion}?" if suggestion else ""
+    raise RelationTypeError(f"unknown relation type {text[:100]!r}{hint}", suggestion)
+
+
+def require_deletable(kind: RelationType) -> None:
+    """Raises ReadOnlyRelationType for a type that is documented as read only."""
+    if kind.deletable is Deletable.READ_ONLY:
+        raise ReadOnlyRelationType(f"relation type {kind.short} is read only; its links cannot be deleted")
+
+
+def _suggest(text: str) -> str | None:
+    """Slips seen in the wild: a misspelt prefix, another version, case, order, white space, a letter too many."""
+    short = text.strip().rsplit("relationTypes:", 1)[-1].rsplit("relationtypes:", 1)[-1].strip()
+    if short.casefold() in _FOLDED:
+        return _FOLDED[short.casefold()]
+    parent, _, rest = short.partition(":")
+    child, colon, description = rest.partition(":")
+    swapped = f"{child}:{parent}{colon}{description}".casefold()
+    if swapped in _FOLDED:
+        return _FOLDED[swapped]
+    near = difflib.get_close_matches(short.casefold(), _FOLDED, n=1, cutoff=0.75)
+    return _FOLDED[near[0]] if near else None
