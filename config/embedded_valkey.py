@@ -6,9 +6,9 @@ One server per data directory, shared by all local processes. It outlives the pr
 
 import fcntl
 import json
+import os
 import secrets
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,17 +92,9 @@ def _start(home: Path, before: _Address | None) -> _Address:
         address = _Address(port=_free_port(), password=before.password if before else secrets.token_hex(16))
     config = home / "valkey.conf"
     _write_private(config, _config(home, address))
-    with (home / "valkey.log").open("ab") as log:
-        process = subprocess.Popen(
-            [str(get_binary_path()), str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # a Ctrl-C or the end of the starter must not end the queue
-            close_fds=True,
-        )
+    pid = _spawn([str(get_binary_path()), str(config)], home / "valkey.log")
     _write_private(home / "server.json", json.dumps(asdict(address)))
-    _wait_until_ready(home, address, process)
+    _wait_until_ready(home, address, pid)
     return address
 
 
@@ -130,10 +122,21 @@ def _write_private(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _wait_until_ready(home: Path, address: _Address, process: "subprocess.Popen[bytes]") -> None:
+def _spawn(command: list[str], log: Path) -> int:
+    """Start a process that outlives this one, in a session of its own: a Ctrl-C here must not end the queue."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    return os.posix_spawn(command[0], command, os.environ, file_actions=files, setsid=True)
+
+
+def _wait_until_ready(home: Path, address: _Address, pid: int) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
             raise ConfigurationError([f"the embedded Valkey did not start; its log: {home / 'valkey.log'}"])
         try:
             with redis.Redis.from_url(address.url, socket_timeout=5) as client:

@@ -55,7 +55,7 @@ def run(state: State, options: SandboxOptions, action: Mapping[str, Any]) -> Res
             return _create(state, options, parameters)
         case "get", "idsfromrelation":
             return _get(state, options, parameters)
-        case ("delete" | "create" | "get" | "read" | "modify"), _:
+        case (("delete" | "create" | "get" | "read" | "modify"), _):
             return _error(25, resource)
         case _:
             return _error(23, action.get("actionid"))

@@ -3,7 +3,7 @@
 [I] inferred, [U] unknown: see docs/onoffice-facts.md.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 DEFAULT_TOKEN = "sandbox-token-0123456789abcdefgh"  # 32 characters  # noqa: S105  # the sandbox's own, made up
@@ -40,7 +40,6 @@ class SandboxOptions:
     read_nothing: Literal["object", "list"] = "object"  # {} or [] when no id has links. Facts 6.1 [I]
     create_existing_code: int = 0  # create of a link that is there. Facts 6.2 [U]
     log_size: int = 100_000  # requests kept in the log
-    extra: dict[str, Any] = field(default_factory=dict)  # nothing of the sandbox's; free for a test's notes
 
 
 class BadOption(ValueError):

@@ -56,7 +56,7 @@ def unlink(
         "not_after": not_after,
     }
     try:
-        job = Job.from_arguments(str(uuid.uuid4()), {name: value for name, value in arguments.items() if value})
+        job = Job.from_arguments(str(uuid.uuid4()), {name: v for name, v in arguments.items() if v is not None})
     except UnlinkError as error:
         raise CommandError(Exit.BAD_INPUT, error.text) from None
     settings = load_settings()

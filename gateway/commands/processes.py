@@ -52,7 +52,7 @@ def worker(
     if settings.redis_url is None:
         _keep_valkey_running(settings.data_dir)
     app = make_worker_app(runtime_options(settings, urls), celery_options())
-    running = app.Worker(hostname=name, loglevel=level, without_gossip=True, without_mingle=True)
+    running = app.Worker(hostname=name, loglevel=level, quiet=True, without_gossip=True, without_mingle=True)
     running.start()
     raise typer.Exit(running.exitcode or 0)
 

@@ -24,7 +24,6 @@ CLAIM_AT_ONCE = 100
 IDLE_WAIT = 0.25  # seconds; other queues and priorities than the first are looked at this often when all is quiet
 REDIS_PAUSE = 0.5
 ENTRY_HEADER = "unlinker_entry"  # how the job's entry travels through Celery to its task's body, in this process only
-NOWHERE = Relation("", 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ def _arrive(claimed: Claimed, envelope: Envelope) -> _Arrived:
             raise BadArguments(BadArguments.__name__, None, "send keyword arguments, none by position")
         return _Arrived(claimed, envelope, Job.from_arguments(envelope.id, envelope.arguments))
     except UnlinkError as fault:
-        return _Arrived(claimed, envelope, Job(id=envelope.id, relation=NOWHERE), fault)
+        return _Arrived(claimed, envelope, Job(id=envelope.id, relation=_as_given(envelope)), fault)
 
 
 def _arrival(arrived: _Arrived) -> Arrival:
@@ -169,3 +168,10 @@ def _ticket(job: Job, known: Admitted) -> Ticket:
         question=known.question,
         tries=known.tries or {},
     )
+
+
+def _as_given(envelope: Envelope) -> Relation:
+    """What a faulty job named, as far as it can be shown; it reaches no request."""
+    numbers = [envelope.arguments.get(name) for name in ("parentid", "childid")]
+    parentid, childid = (number if isinstance(number, int) and abs(number) < 2**63 else 0 for number in numbers)
+    return Relation(str(envelope.arguments.get("relationtype", ""))[:100], parentid, childid)

@@ -12,9 +12,10 @@ The classes are API facts 3, all of them inferred [I]: nobody documents which co
     X  says nothing about deleting a relation: again, twice at the most (as codes not in the table)
 """
 
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
@@ -34,6 +35,19 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"  # read back, then decide
 
 
+class Reason(StrEnum):
+    """Why a job is dead. The value is the name of the public exception, in worker.unlinking.errors."""
+
+    NOT_DELETABLE = "NotDeletable"  # the link is there, and onOffice keeps it
+    UNKNOWN_RELATION_TYPE = "UnknownRelationType"
+    MISSING_RIGHT = "MissingRight"
+    UNKNOWN_RECORD = "UnknownRecord"  # parent or child, for this API user
+    BAD_REQUEST = "BadRequest"  # our fault
+    UNKNOWN_CODE = "UnknownCode"  # says nothing about deleting a relation
+    NOT_SUPPORTED = "NotSupported"
+    EXHAUSTED = "Exhausted"  # transient, but it did not pass
+
+
 @dataclass(frozen=True, slots=True)
 class CodeRule:
     """What a code means."""
@@ -41,7 +55,7 @@ class CodeRule:
     code: int
     text: str  # the vendor's
     verdict: Verdict
-    reason: str | None = None  # what the job dies of, a name in worker.unlinking.errors
+    reason: Reason | None = None  # what the job dies of, if it does
     max_tries: int | None = None  # None: as many as any job has
     then: Verdict = Verdict.REFUSED  # what AGAIN becomes when the tries are used up
 
@@ -49,23 +63,23 @@ class CodeRule:
 @dataclass(frozen=True, slots=True)
 class _Class:
     verdict: Verdict
-    reason: str | None = None
+    reason: Reason | None = None
     max_tries: int | None = None
     then: Verdict = Verdict.REFUSED
 
 
-_T = _Class(Verdict.AGAIN, "Exhausted")
-_U = _Class(Verdict.AGAIN, "Exhausted", 2)
+_T = _Class(Verdict.AGAIN, Reason.EXHAUSTED)
+_U = _Class(Verdict.AGAIN, Reason.EXHAUSTED, 2)
 _S = _Class(Verdict.AGAIN, None, 2, Verdict.HALT_ACCOUNT)
 _A = _Class(Verdict.HALT_ACCOUNT)
-_B = _Class(Verdict.REFUSED, "BadRequest")
-_RIGHT = _Class(Verdict.REFUSED, "MissingRight")
-_NOT_SUPPORTED = _Class(Verdict.REFUSED, "NotSupported")
-_REFUSED = _Class(Verdict.REFUSED, "NotDeletable")
-_NOT_DELETABLE = _Class(Verdict.UNKNOWN, "NotDeletable")
-_UNKNOWN_RECORD = _Class(Verdict.UNKNOWN, "UnknownRecord")
-_UNKNOWN_TYPE = _Class(Verdict.UNKNOWN, "UnknownRelationType")
-_X = _Class(Verdict.AGAIN, "UnknownCode", 2)
+_B = _Class(Verdict.REFUSED, Reason.BAD_REQUEST)
+_RIGHT = _Class(Verdict.REFUSED, Reason.MISSING_RIGHT)
+_NOT_SUPPORTED = _Class(Verdict.REFUSED, Reason.NOT_SUPPORTED)
+_REFUSED = _Class(Verdict.REFUSED, Reason.NOT_DELETABLE)
+_NOT_DELETABLE = _Class(Verdict.UNKNOWN, Reason.NOT_DELETABLE)
+_UNKNOWN_RECORD = _Class(Verdict.UNKNOWN, Reason.UNKNOWN_RECORD)
+_UNKNOWN_TYPE = _Class(Verdict.UNKNOWN, Reason.UNKNOWN_RELATION_TYPE)
+_X = _Class(Verdict.AGAIN, Reason.UNKNOWN_CODE, 2)
 
 _CLASSES: tuple[tuple[_Class, tuple[int, ...]], ...] = (
     # 9: the body may have been lost on the way (proxy); if it is our fault, it runs out of attempts
@@ -74,14 +88,17 @@ _CLASSES: tuple[tuple[_Class, tuple[int, ...]], ...] = (
     # 136: a second time means a wrong clock; 137, 243: a second time means a wrong secret
     (_S, (136, 137, 243)),
     # 13: no token arrived, so no action of this account can work
+    # 240: what a Marketplace user may call is a matter of the user, not of one link; so halt, and keep the jobs
+    # 28-32, 34-39, 50 and the like are of the calls that manage clients and tokens, which we never make: class X
     (_A, (13, 22, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 104, 134, 150, 153, 158, 184, 193, 201, 240, 248, 286)),
     (_B, (3, 4, 5, 6, 7, 14, 15, 16, 17, 18, 19, 20, 21, 23, 24, 25, 247)),
     (_B, (73, 74, 79, 96, 110, 167, 185, 186, 187, 194, 215, 219, 227, 228, 229, 236, 254, 255, 270, 282, 294, 302)),
     (_RIGHT, (149, 155, 156, 170, 174, 183, 253, 261, 262)),
     (_NOT_SUPPORTED, (199, 216, 217, 218)),
     (_REFUSED, (173, 178, 179, 180, 181, 182)),
+    # 0: the code alone is no success, judge_delete looks at the success element too
     # 97 names no cause; the action's own status does, and without one only a look tells
-    (_Class(Verdict.UNKNOWN), (97,)),
+    (_Class(Verdict.UNKNOWN), (0, 97)),
     (_NOT_DELETABLE, (168,)),
     (_UNKNOWN_RECORD, (80, 117, 121, 169, 235, 251, 292, 293)),
     # a candidate for "there is no such link" too, so look first; the read then says 132 for a wrong type
@@ -95,11 +112,11 @@ def _rule(code: int, text: str) -> CodeRule:
     return CodeRule(code, text, kind.verdict, kind.reason, kind.max_tries, kind.then)
 
 
-CODES: Mapping[int, CodeRule] = {code: _rule(code, text) for code, text in TEXTS.items() if code != 0}
+CODES: Mapping[int, CodeRule] = {code: _rule(code, text) for code, text in TEXTS.items()}
 
 
 def rule_for(code: int) -> CodeRule:
-    """The rule of a code other than 0; codes nobody has listed are tried twice, then dead."""
+    """The rule of a code; codes nobody has listed are tried twice, then dead."""
     return CODES.get(code) or _rule(code, f"unknown error code {code}")
 
 
@@ -127,6 +144,7 @@ def judge_http(status: int, headers: Mapping[str, str]) -> Verdict | None:
 
 SHORTEST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 300.0  # seconds; nobody shall be able to stop us for a year
+_SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")  # float() would take "nan", "inf" and "1_0" too
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
@@ -137,13 +155,13 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
-    try:
+    if _SECONDS.fullmatch(value):
         seconds = float(value)
-    except ValueError:
+    else:
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
+            date = parsedate_to_datetime(value)
+            # HTTP dates are GMT; without a known zone Python would take this machine's
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
         except (ValueError, OverflowError):
             return None
-    if math.isnan(seconds):
-        return None
     return min(max(seconds, SHORTEST_PAUSE), LONGEST_PAUSE)

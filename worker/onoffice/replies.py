@@ -1,6 +1,7 @@
 """Reading an answer. Pure, and suspicious: what is not clearly the answer to an action is Missing, never success.
 
-Rule 1: answers are matched by place and identifier. Either alone can lie (API facts 1.5, 7.2).
+Rule 1: answers are matched by place and identifier. Either alone can lie (API facts 1.5, 7.2). A server that echoes no
+        identifier is believed by place only if there are as many results as actions.
 Rule 2: the top level speaks only for actions that have no result (API facts 2.3).
 Rule 3: whatever the bytes, the caller gets one Answer or Missing per action, or an UnreadableReply.
 """
@@ -16,6 +17,8 @@ from worker.onoffice.protocol import Action
 
 UNREADABLE_CODE = -1  # an errorcode that is text, as very old fixtures have it
 MAX_TEXT = 300  # characters of a vendor's message that are kept
+MAX_CODE_DIGITS = 10  # the vendor's codes have three
+_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Answer:
     errorcode: int  # 0 = OK
     message: str  # the vendor's text
     records: tuple[Mapping[str, object], ...]
-    success: str | None  # records[0].elements.success, if there is one
+    success: str | None  # records[0].elements.success, if there is one; "<type>" for what is no text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +53,38 @@ def parse_reply(body: bytes, sent: Sequence[Action]) -> Reply:
     document = _load(body)
     status = _mapping(document.get("status"))
     results = _mapping(document.get("response")).get("results")
-    found = [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
     return Reply(
-        code=_code(status.get("code", 0)),
-        errorcode=_code(status.get("errorcode", 0)),
+        code=_code(status.get("code") or 0),
+        errorcode=_code(status.get("errorcode") or 0),
         message=_text(status.get("message")),
-        answers=_match(found, sent),
+        answers=_match(results if isinstance(results, list) else [], sent),
     )
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):  # which of the two would be meant?
+        raise ValueError("a key repeats")
+    return document
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+
+
 def _load(body: bytes) -> dict[str, Any]:
-    if not body.strip():
-        raise EmptyReply("the answer is empty")
     try:
-        document = json.loads(body.decode("utf-8-sig"))
+        text = body.decode("utf-8-sig").strip()
+        document = _DECODER.decode(text) if text else None
     except (ValueError, RecursionError):
-        start = body[:60].decode("ascii", errors="replace")
-        raise NotJson(f"the answer is not JSON: {_text(start)!r}") from None
+        # never the body itself: a proxy's error page may repeat our request, token and all
+        kind = "an HTML page" if body.lstrip()[:1] == b"<" else "truncated, or not onOffice's"
+        raise NotJson(f"the answer is not JSON but {kind} ({len(body)} bytes)") from None
+    if not text:
+        raise EmptyReply("the answer is empty")
     if not isinstance(document, dict):
         raise WrongShape("the answer is JSON, but not an object")
     return document
@@ -78,12 +96,10 @@ def _mapping(value: object) -> dict[str, Any]:
 
 
 def _code(value: object) -> int:
-    if isinstance(value, bool) or value is None:
-        return UNREADABLE_CODE
-    if isinstance(value, int):
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < MAX_CODE_DIGITS:
         return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**MAX_CODE_DIGITS:
+        return value
     return UNREADABLE_CODE
 
 
@@ -92,49 +108,82 @@ def _text(value: object) -> str:
     return "".join(character if character.isprintable() else " " for character in text[:MAX_TEXT])
 
 
-def _match(results: Sequence[dict[str, Any]], sent: Sequence[Action]) -> tuple[Answer | Missing, ...]:
+def _match(results: Sequence[object], sent: Sequence[Action]) -> tuple[Answer | Missing, ...]:
+    """One Answer or Missing per sent action; no result serves two of them."""
     echoed = [_identifier(result) for result in results]
-    counts = Counter(echoed)
     silent = not any(echoed)  # a server that echoes nothing at all; then only the place is left
+    times_sent = Counter(action.identifier for action in sent)
+    times_echoed = Counter(echoed)
     places = {identifier: place for place, identifier in enumerate(echoed)}
 
-    def answer(place: int, action: Action) -> Answer | Missing:
+    def by_place(place: int, action: Action) -> Answer | Missing:
+        if len(results) != len(sent):  # one was left out, and nobody knows which
+            return Missing("no result" if place >= len(results) else "no identifier")
+        return Missing("foreign identifier") if echoed[place] else _read(results[place], action)
+
+    def by_identifier(place: int, action: Action) -> Answer | Missing:
         wanted = action.identifier
-        if silent:
-            return _read(results[place], action) if len(results) == len(sent) else Missing("no identifier, no place")
-        if counts[wanted] > 1:
-            return Missing("several results with its identifier")
+        if times_sent[wanted] > 1 or times_echoed[wanted] > 1:
+            return Missing("repeated identifier")
         if wanted in places:  # at its place, or swapped
             return _read(results[places[wanted]], action)
-        return Missing("a result with a foreign identifier" if place < len(results) else "no result")
+        if place >= len(results):
+            return Missing("no result")
+        return Missing("foreign identifier" if echoed[place] else "no identifier")
 
-    return tuple(answer(place, action) for place, action in enumerate(sent)) if results else _none(sent)
-
-
-def _none(sent: Sequence[Action]) -> tuple[Missing, ...]:
-    return tuple(Missing("no result") for _ in sent)
-
-
-def _identifier(result: Mapping[str, Any]) -> str:
-    value = result.get("identifier")
-    return "" if value is None or isinstance(value, dict | list) else str(value)[:1000]
+    return tuple(
+        (by_place if silent or not action.identifier else by_identifier)(place, action)
+        for place, action in enumerate(sent)
+    )
 
 
-def _read(result: Mapping[str, Any], action: Action) -> Answer | Missing:
+def _identifier(result: object) -> str:
+    value = _mapping(result).get("identifier")
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _read(result: object, action: Action) -> Answer | Missing:
+    if not isinstance(result, dict):
+        return Missing("malformed result")
     for name, wanted in (("actionid", action.actionid), ("resourcetype", action.resourcetype)):
         if result.get(name) not in (None, "", wanted):
-            return Missing("the answer to another action")
-    status = result.get("status")
-    if not isinstance(status, dict) or "errorcode" not in status:
-        return Missing("a result without a status")
-    records = _mapping(result.get("data")).get("records")
-    kept = tuple(record for record in records if isinstance(record, dict)) if isinstance(records, list) else ()
-    return Answer(_code(status["errorcode"]), _text(status.get("message")), kept, _success(kept))
+            return Missing("answer to another action")
+    status = _mapping(result.get("status"))
+    if status.get("errorcode") is None:
+        return Missing("malformed result")
+    errorcode = _code(status["errorcode"])
+    records = _records(result.get("data"))
+    if records is None and errorcode == 0:  # what is not understood may be what denies the success
+        return Missing("malformed result")
+    kept = records or ()
+    return Answer(errorcode, _text(status.get("message")), kept, _success(kept))
+
+
+def _records(data: object) -> tuple[Mapping[str, Any], ...] | None:
+    """The records; () for all that PHP may write for nothing (API facts 7.1), None for what is not understood."""
+    if data is None or data == []:
+        return ()
+    if not isinstance(data, dict):
+        return None
+    records = data.get("records")
+    if isinstance(records, dict):  # PHP turns a list with gaps into a map; or it is the one record
+        records = [records] if "elements" in records else list(records.values())
+    if records is None:
+        return ()
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        return None
+    return tuple(records)
 
 
 def _success(records: Sequence[Mapping[str, Any]]) -> str | None:
-    value = _mapping(records[0].get("elements")).get("success") if records else None
-    return None if value is None else _text(value) if isinstance(value, str) else repr(value)[:MAX_TEXT]
+    """The success element as text; None only if it is not there. What is no text never reads "success"."""
+    elements = records[0].get("elements") if records else None
+    if elements is None or elements == []:
+        return None
+    value = elements.get("success", _ABSENT) if isinstance(elements, dict) else elements
+    if value is _ABSENT:
+        return None
+    return _text(value) if isinstance(value, str) and isinstance(elements, dict) else f"<{type(value).__name__}>"
 
 
 def related_ids(answer: Answer) -> dict[int, frozenset[int]]:
@@ -149,7 +198,10 @@ def related_ids(answer: Answer) -> dict[int, frozenset[int]]:
         return {}
     if not isinstance(elements, dict):
         raise MalformedRelatedIds("the elements are no map")
-    return {_id(queried): frozenset(map(_id, _list(related))) for queried, related in elements.items()}
+    found = {_id(queried): frozenset(map(_id, _list(related))) for queried, related in elements.items()}
+    if len(found) != len(elements):  # "15" and "015"
+        raise MalformedRelatedIds("an id was answered twice")
+    return found
 
 
 def _list(value: object) -> list[object]:

@@ -1,7 +1,8 @@
 """The relation types of onOffice enterprise: what they link, and what is known about deleting them (API facts 5)."""
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,7 +36,18 @@ class RelationType:
     short: str  # what follows the prefix: parent:child[:description]
     deletable: Deletable = Deletable.UNVERIFIED
     creatable: bool = False  # named on the create page
-    note: str = ""
+    meaning: str = ""  # what a link of this type says; empty where the vendor does not
+    note: str = ""  # what to know before deleting one
+
+    @property
+    def parent(self) -> str:
+        """The kind of record that parentid names."""
+        return _ENDS.get(self.short, self.short.split(":"))[0]
+
+    @property
+    def child(self) -> str:
+        """The kind of record that childid names."""
+        return _ENDS.get(self.short, self.short.split(":"))[1]
 
     @property
     def urn(self) -> str:
@@ -43,25 +55,48 @@ class RelationType:
         return PREFIX + self.short
 
 
+# names that do not read parent:child[:description] (API facts 5.1, 5.2); of estate:allFiles inferred
+_ENDS: Mapping[str, Sequence[str]] = {
+    "estate:estateUnit": ("estate", "estate"),
+    "complex:estate:units": ("estate", "estate"),
+    "address:contact:address": ("address", "address"),
+    "estate:allFiles": ("estate", "file"),
+}
 _COMPUTED = "a computed view; probably cannot be deleted"
 
 _TYPES = (
     RelationType("estate:address:interested", Deletable.DOCUMENTED, True, "interested party"),
     RelationType("estate:address:buyer", Deletable.DOCUMENTED, True, "buyer"),
-    RelationType("estate:address:renter", Deletable.DOCUMENTED, True, "tenant; estate:address:tenant is another type"),
+    RelationType(
+        "estate:address:renter", Deletable.DOCUMENTED, True, "tenant", "estate:address:tenant is another type"
+    ),
     RelationType("estate:address:owner", Deletable.DOCUMENTED, True, "owner"),
-    RelationType("estate:address:contactPerson", Deletable.DOCUMENTED, True, "contact person, brokers only"),
-    RelationType("estate:address:contactPersonAll", Deletable.DOCUMENTED, True, "every contact person"),
-    RelationType("estate:estateUnit", Deletable.DOCUMENTED, True, "unit of a base object"),
-    RelationType("calendar:address", Deletable.DOCUMENTED, True, "participant; the confirmation status is lost"),
+    RelationType(
+        "estate:address:contactPerson",
+        Deletable.DOCUMENTED,
+        True,
+        "contact person",
+        "brokers only; the same link may be in contactPersonAll",
+    ),
+    RelationType(
+        "estate:address:contactPersonAll",
+        Deletable.DOCUMENTED,
+        True,
+        "contact person",
+        "every one, not just brokers; may be the same link as contactPerson",
+    ),
+    RelationType(
+        "estate:estateUnit", Deletable.DOCUMENTED, True, "unit of a base object", "complex:estate:units does the same"
+    ),
+    RelationType("calendar:address", Deletable.DOCUMENTED, True, "participant", "the confirmation status is lost"),
     RelationType("calendar:estate", Deletable.DOCUMENTED, True, "estate of an appointment"),
     RelationType("agentsLog:file:attachment", Deletable.DOCUMENTED, True, "attachment of an agents log entry"),
     RelationType("address:user:sync", Deletable.DOCUMENTED, True, "onOffice sync checkmark of a user"),
     RelationType("agentsLog:address", creatable=True),
     RelationType("agentsLog:estate", creatable=True),
-    RelationType("address:contact:address", creatable=True, note="main contact to second-level contact"),
+    RelationType("address:contact:address", creatable=True, meaning="second-level contact of a main contact"),
     RelationType("user:messengerUser:is", Deletable.READ_ONLY, note="read only"),
-    RelationType("complex:estate:units", note="does the same as estate:estateUnit"),
+    RelationType("complex:estate:units", meaning="unit of a base object", note="does the same as estate:estateUnit"),
     RelationType("estate:address:tenant"),
     RelationType("estate:address:matching", note=_COMPUTED),
     RelationType("estate:user:officer"),
@@ -76,7 +111,7 @@ _TYPES = (
     RelationType("estate:mail"),
     RelationType("estateTracking:estate"),
     RelationType("address:address:isTippgeberOf"),
-    RelationType("address:customer"),
+    RelationType("address:customer", note="known from an old list of somebody else only"),
     RelationType("address:estate:tipp"),
     RelationType("address:estate:offer"),
     RelationType("address:estate:contacted"),
@@ -113,6 +148,7 @@ _TYPES = (
 )
 
 RELATION_TYPES: Mapping[str, RelationType] = {kind.short: kind for kind in _TYPES}
+_PREFIX_LIKE = re.compile(r".*relation-?_?types?\s*:", re.IGNORECASE | re.DOTALL)
 _FOLDED: Mapping[str, str] = {short.casefold(): short for short in RELATION_TYPES}
 
 
@@ -134,7 +170,7 @@ def require_deletable(kind: RelationType) -> None:
 
 def _suggest(text: str) -> str | None:
     """Slips seen in the wild: a misspelt prefix, another version, case, order, white space, a letter too many."""
-    short = text.strip().rsplit("relationTypes:", 1)[-1].rsplit("relationtypes:", 1)[-1].strip()
+    short = _PREFIX_LIKE.sub("", text.strip()).strip()
     if short.casefold() in _FOLDED:
         return _FOLDED[short.casefold()]
     parent, _, rest = short.partition(":")

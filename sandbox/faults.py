@@ -1,0 +1,120 @@
+"""Faults on demand: rules that spoil the requests they match, for so many times, with some probability."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sandbox.actions import ACTION_PREFIX, kind_of
+
+KINDS: Mapping[str, str] = {
+    "throttle_429": "HTTP 429; params: retry_after (text, left out if absent)",
+    "unavailable_503": "HTTP 503; params: retry_after",
+    "bad_gateway_502": "HTTP 502 with an HTML page",
+    "html_200": "an HTML page with HTTP 200",
+    "hang_before": "no answer for params.seconds, nothing done, then the connection is closed",
+    "hang_after": "the work is done, no answer for params.seconds, then the connection is closed",
+    "reset_before": "connection reset, nothing done",
+    "reset_after": "connection reset, the work is done",
+    "cut_body": "the work is done, the answer ends after params.bytes",
+    "drop_results": "the work is done, the last params.count results are missing",
+    "swap_results": "the work is done, the first two results are swapped",
+    "foreign_identifier": "the work is done, the first result carries another identifier",
+    "action_code": "matching actions answer params.code and params.text; params.done: they are done all the same",
+    "request_code": "the whole request answers params.code with no results, nothing done",
+    "lie_ok": "matching deletes answer success and are not done",
+    "lie_error": "matching deletes are done and answer 168",
+    "slow": "params.seconds more",
+    "empty_body": "the work is done, the answer is empty",
+    "truncated_json": "the work is done, the answer is cut but complete for HTTP",
+    "gzip_bomb": "params.megabytes of spaces, compressed",
+    "wrong_shape": "the work is done, the answer has none of the documented shapes",
+    "redirect_302": "HTTP 302 to another address",
+    "forbidden_403": "HTTP 403 from the web tier",
+}
+MATCHES = ("relationtype", "parentid", "childid", "action", "account")
+
+
+class BadRule(ValueError):
+    """A rule that cannot be; the text names the field."""
+
+
+@dataclass(slots=True)
+class Rule:
+    """One fault."""
+
+    kind: str
+    times: int | None = 1  # None: always
+    probability: float = 1.0
+    match: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_document(cls, document: object) -> "Rule":
+        """From JSON. Raises BadRule."""
+        if not isinstance(document, dict):
+            raise BadRule("a rule must be an object")
+        unknown = set(document) - {"kind", "times", "probability", "match", "params"}
+        if unknown:
+            raise BadRule(f"{sorted(unknown)[0]!r} is no field of a rule")
+        kind, times = document.get("kind"), document.get("times", 1)
+        if kind not in KINDS:
+            raise BadRule(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 1):
+            raise BadRule("times must be a whole number from 1, or null for always")
+        probability, match = document.get("probability", 1.0), document.get("match", {})
+        if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0 <= probability <= 1:
+            raise BadRule("probability must be a number from 0 to 1")
+        if not isinstance(match, dict) or set(match) - set(MATCHES):
+            raise BadRule(f"match may hold {', '.join(MATCHES)}")
+        params = document.get("params", {})
+        if not isinstance(params, dict):
+            raise BadRule("params must be an object")
+        return cls(str(kind), times, float(probability), match, params)
+
+    def matches(self, action: Mapping[str, Any], account: str | None) -> bool:
+        """Whether an action of an account is meant."""
+        raw = action.get("parameters")
+        parameters = raw if isinstance(raw, dict) else {}
+        seen = {
+            "relationtype": kind_of(parameters),
+            "parentid": parameters.get("parentid"),
+            "childid": parameters.get("childid"),
+            "action": str(action.get("actionid", "")).removeprefix(ACTION_PREFIX),
+            "account": account,
+        }
+        return all(seen[name] == wanted for name, wanted in self.match.items())
+
+
+class Faults:
+    """The rules in force, in the order they came; the first that matches is the one."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._rules: list[Rule] = []
+        self._random = random.Random(seed)  # noqa: S311  # faults are to be repeatable, not secret
+
+    def add(self, rules: Iterable[Rule]) -> None:
+        """Put rules at the end."""
+        self._rules += rules
+
+    def clear(self) -> None:
+        """No more faults."""
+        self._rules.clear()
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The rules for people."""
+        return [asdict(rule) for rule in self._rules]
+
+    def draw(self, actions: Sequence[Mapping[str, Any]], account: str | None) -> Rule | None:
+        """The fault of this request, if any; uses up one of its times."""
+        for rule in self._rules:
+            if not any(rule.matches(action, account) for action in actions):
+                continue
+            if rule.probability < 1 and self._random.random() >= rule.probability:
+                continue
+            if rule.times is not None:
+                rule.times -= 1
+                if rule.times == 0:
+                    self._rules.remove(rule)
+            return rule
+        return None

@@ -1,0 +1,64 @@
+"""Fixtures for all tests. The Valkey is a real one from a wheel; a missing service is an error, never a skip."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import redis.asyncio
+
+from config.embedded_valkey import ensure_running, stop
+from sandbox import Sandbox
+from tests.harness import House
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests see neither the caller's UNLINKER_ variables nor a .env file."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("UNLINKER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Valkey for the whole session."""
+    home = tmp_path_factory.mktemp("valkey")
+    yield ensure_running(home)
+    stop(home)
+
+
+@pytest.fixture
+def redis_url(valkey: str) -> str:
+    """The URL of an empty Valkey."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+    return valkey
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator["redis.asyncio.Redis"]:
+    """A client of an empty Valkey."""
+    client = redis.asyncio.Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[Sandbox]:
+    """A sandbox in this process."""
+    async with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A Valkey and a sandbox of its own; workers are started by the test."""
+    house = House(tmp_path / "house")
+    try:
+        house.start_sandbox()
+        yield house
+    finally:
+        house.close()

@@ -1,0 +1,238 @@
+"""A house for tests: a real Valkey, a sandbox process and real worker processes, each in a folder of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from config.embedded_valkey import ensure_running, stop
+from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN
+from tasks.unlink import NAME
+from worker.engine import envelope
+from worker.stores import keys
+from worker.stores.wishes import Wish, Wishes
+from worker.unlinking.job import Job
+
+ROOT = Path(__file__).parent.parent
+START_TIMEOUT = 30.0  # seconds
+END_TIMEOUT = 60.0
+
+
+def eventually(what: Callable[[], Any], timeout: float = END_TIMEOUT, every: float = 0.05) -> Any:
+    """The first true value of `what`; fails after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(every)
+
+
+@dataclass
+class Control:
+    """The sandbox's control API."""
+
+    address: str
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """One call; returns the JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.address}/_sandbox/{path}", data=data, method=method)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
+
+    def links(self) -> set[tuple[str, int, int]]:
+        """Every link there is."""
+        return {(x["relationtype"], x["parentid"], x["childid"]) for x in self.call("GET", "state")["links"]}
+
+    def add_links(self, links: Iterable[tuple[str, int, int]], *, undeletable: bool = False) -> None:
+        """Make links."""
+        documents = [
+            {"relationtype": kind, "parentid": parent, "childid": child, "undeletable": undeletable}
+            for kind, parent, child in links
+        ]
+        self.call("PUT", "links", documents)
+
+    def fault(self, kind: str, times: int | None = 1, **rest: Any) -> None:
+        """Add a fault."""
+        self.call("POST", "faults", {"kind": kind, "times": times, **rest})
+
+    def actions(self, name: str = "delete") -> list[dict[str, Any]]:
+        """All logged actions of a kind."""
+        log = self.call("GET", "log?limit=1000000")
+        return [action for request in log for action in request["actions"] if action["action"] == name]
+
+    def requests(self) -> list[dict[str, Any]]:
+        """All logged requests."""
+        found: list[dict[str, Any]] = self.call("GET", "log?limit=1000000")
+        return found
+
+
+@dataclass
+class Process:
+    """One started process and its log."""
+
+    popen: "subprocess.Popen[bytes]"
+    log: Path
+
+    def text(self) -> str:
+        """The log."""
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, word: str) -> str:
+        """The first line with `word`."""
+
+        def found() -> str | None:
+            assert self.popen.poll() is None, self.text()
+            return next((line for line in self.text().splitlines() if word in line), None)
+
+        line: str = eventually(found, START_TIMEOUT)
+        return line
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.popen.kill()
+        self.popen.wait(10)
+
+    def terminate(self, number: int = signal.SIGTERM, timeout: float = 60) -> float:
+        """A signal, and the seconds until the end."""
+        start = time.monotonic()
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
+        self.popen.wait(timeout)
+        return time.monotonic() - start
+
+
+@dataclass
+class House:
+    """Everything a test needs to see unlinker at work."""
+
+    home: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.redis_url = ensure_running(self.home)
+        self.client = redis.Redis.from_url(self.redis_url)
+        self.wishes = Wishes(self.client)
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """The environment of our processes, and nothing of the caller's settings."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("UNLINKER_")}
+        ours = {"UNLINKER_REDIS_URL": self.redis_url, "UNLINKER_VISIBILITY_TIMEOUT": "3", **self.settings, **settings}
+        return clean | {"PYTHONPATH": str(ROOT)} | ours
+
+    def start(self, *command: str, **settings: str) -> Process:
+        """Start `unlinker COMMAND`."""
+        log = self.home / f"{command[0]}-{len(self.processes)}.log"
+        with log.open("wb") as file:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "gateway.cli", *command],
+                cwd=self.home,
+                env=self.environment(**settings),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        process = Process(popen, log)
+        self.processes.append(process)
+        return process
+
+    def start_sandbox(self, latency_ms: float = 0) -> Control:
+        """A sandbox on a free port; our processes talk to it from here on."""
+        process = self.start("sandbox", "--port", "0", "--latency-ms", str(latency_ms))
+        url = process.wait_for("sandbox: ").split()[1]
+        self.settings |= {
+            "UNLINKER_ONOFFICE_URL": url,
+            "UNLINKER_ONOFFICE_TOKEN": DEFAULT_TOKEN,
+            "UNLINKER_ONOFFICE_SECRET": DEFAULT_SECRET,
+        }
+        self.sandbox = Control(url.split("/api/")[0])
+        return self.sandbox
+
+    def start_worker(self, *, wait: bool = True, **settings: str) -> Process:
+        """A worker; `settings` are added to its environment."""
+        process = self.start("worker", "--name", f"w{len(self.processes)}@test", **settings)
+        if wait:
+            process.wait_for("ready")
+        return process
+
+    def run(self, *command: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+        """Run `unlinker COMMAND` to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "gateway.cli", *command],
+            cwd=self.home,
+            env=self.environment(**settings),
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+    def push(self, arguments: Mapping[str, object], **headers: object) -> str:
+        """A stranger's message, straight into the queue; returns the job's id."""
+        job_id = str(uuid.uuid4())
+        message = json.loads(envelope.write(NAME, job_id, arguments))
+        message["headers"] |= headers
+        del message["headers"][envelope.VERSION_HEADER]
+        self.client.lpush(keys.QUEUES[0], json.dumps(message))
+        return job_id
+
+    def unlink(self, kind: str, parentid: int, childid: int, **more: object) -> str:
+        """A job through our own door; returns its id."""
+        arguments = {"relationtype": kind, "parentid": parentid, "childid": childid, **more}
+        job = Job.from_arguments(str(uuid.uuid4()), arguments)
+        self.wishes.enqueue(Wish(job, envelope.write(NAME, job.id, job.as_arguments())))
+        return job.id
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """A job's document; empty while nobody knows it."""
+        return dict(self.wishes.document(job_id) or {})
+
+    def ended(self, job_id: str, timeout: float = END_TIMEOUT) -> dict[str, Any]:
+        """A job's document once it has ended."""
+        found: dict[str, Any] = eventually(
+            lambda: document if (document := self.job(job_id)).get("status") == "ended" else None, timeout
+        )
+        return found
+
+    def all_ended(self, ids: Sequence[str], timeout: float = END_TIMEOUT) -> dict[str, dict[str, Any]]:
+        """The documents of many jobs once all have ended."""
+        waiting, found = list(ids), {}
+        deadline = time.monotonic() + timeout
+        while waiting:
+            for job_id in waiting:
+                document = self.job(job_id)
+                if document.get("status") == "ended":
+                    found[job_id] = document
+            waiting = [job_id for job_id in waiting if job_id not in found]
+            if waiting:
+                assert time.monotonic() < deadline, f"{len(waiting)} jobs have not ended: {self.job(waiting[0])}"
+                time.sleep(0.1)
+        return found
+
+    def status(self, job_id: str) -> str | None:
+        """A job's status."""
+        return self.job(job_id).get("status")
+
+    def close(self) -> None:
+        """End all processes and the Valkey."""
+        for process in reversed(self.processes):
+            if process.popen.poll() is None:
+                process.popen.send_signal(signal.SIGCONT)
+                process.popen.kill()
+                process.popen.wait(10)
+        self.client.close()
+        stop(self.home)
