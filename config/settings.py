@@ -84,13 +84,14 @@ def _sentence(location: tuple[int | str, ...], message: str) -> str:
 
 def unknown_names(environ: Mapping[str, str]) -> list[str]:
     """One warning per `UNLINKER_*` name that no setting has, with the nearest name there is."""
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = [name.upper() for name in Settings.model_fields]
     warnings = []
     for name in sorted(environ):
-        if not name.upper().startswith(PREFIX) or name.upper() in known:
+        bare = name.upper().removeprefix(PREFIX)
+        if not name.upper().startswith(PREFIX) or bare in known:
             continue
-        near = difflib.get_close_matches(name.upper(), known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = difflib.get_close_matches(bare, known, n=1)
+        hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
         warnings.append(f"{name} is no setting of unlinker and is ignored{hint}")
     return warnings
 

@@ -126,7 +126,7 @@ def _advice(code: int) -> str:
         case 149 | 155 | 156 | 170 | 174:
             return "grant the API user the right to read relations"
         case _:
-            return "look the code up in docs/onoffice-codes.md"
+            return "docs/onoffice.md tells what is known of the API's codes"
 
 
 def _date(headers: Mapping[str, str]) -> float | None:
