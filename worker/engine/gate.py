@@ -30,6 +30,7 @@ class Gate:
         self._limiter = limiter
         self._tick = tick
         self._released = asyncio.Event()
+        self._in_use: set[str] = set()
 
     async def grant(self) -> Grant:
         """Wait for a place and return when it is time to send. Raises AccountHalted."""
@@ -75,6 +76,7 @@ class Gate:
     async def passing(self, grant: Grant | None = None) -> AsyncIterator[None]:
         """One request, on a grant that is at hand or a new one; its errors tell the limiter how it went."""
         held = grant or await self.grant()
+        self._in_use.add(held.id)
         report, pause = Report.UNUSED, 0.0
         try:
             yield
@@ -91,4 +93,15 @@ class Gate:
             report = Report.OK
             raise
         finally:
+            self._in_use.discard(held.id)
             await asyncio.shield(self.release(held, report, pause))
+
+    async def keep_renewing(self, every: float) -> None:
+        """Run for ever: renew the leases of the requests on their way every `every` seconds."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                if self._in_use:
+                    await self._limiter.renew(sorted(self._in_use))
+            except RedisError as error:
+                log.warning("grants wait for Redis", error=str(error))

@@ -104,6 +104,9 @@ class AsyncioPool(BasePool):
         """Cold stop: everything goes back at once; what is on the wire is looked at by whoever gets it next."""
         self._stop(0.0)
 
+    def terminate_job(self, pid: int, signal: Any = None) -> None:
+        """Called by Celery for every running job before a cold stop, which then gives all of them back."""
+
     def _stop(self, grace: float | None) -> None:
         if not self._thread.is_alive():
             return

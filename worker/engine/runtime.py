@@ -36,7 +36,6 @@ from worker.unlinking.outcome import dead
 
 log = structlog.get_logger(__name__)
 REDIS_TIMEOUT = 5.0  # seconds; a half-open connection is dropped after it
-GRANT_SLACK = 10.0  # seconds a grant's lease outlives the request's own time-out
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +104,14 @@ class Runtime:
         solitude = Solitude()
         probes = {}
         for account, access in self._options.accounts.items():
-            limits = Limits(
-                access.requests_per_second, access.max_in_flight, self._options.request_timeout + GRANT_SLACK
-            )
+            limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
             limiter = Limiter(self._store, account, limits)
             client = Client(self._transport, access.credentials, time.time)
+            gate = Gate(limiter, limits.tick_us / 1_000_000)
+            self._keep(gate.keep_renewing(self._options.lease / 3))
             parts = LaneParts(
                 client=client,
-                gate=Gate(limiter, limits.tick_us / 1_000_000),
+                gate=gate,
                 records=self._records,
                 settler=self._settler,
                 sightings=StoredSightings(self._store, account),

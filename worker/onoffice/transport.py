@@ -9,7 +9,14 @@ import aiohttp
 from worker.onoffice.errors import ReplyTooLarge, RequestNotSent, RequestUnanswered
 
 CHUNK = 64 * 1024
-# whatever aiohttp raises from here on, the request may have arrived; it never repeats a POST by itself
+# all of these are raised before a byte of the request is written
+NOT_SENT = (
+    aiohttp.ClientConnectorError,  # refused, DNS, TLS
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+# whatever else aiohttp raises, the request may have arrived; it never repeats a POST by itself
 UNANSWERED = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -79,7 +86,7 @@ class Transport:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return HttpReply(response.status, headers, await self._read(response))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+        except NOT_SENT as error:
             raise RequestNotSent(f"cannot be reached: {error}") from None
         except UNANSWERED as error:
             raise RequestUnanswered(f"no answer: {type(error).__name__} {error}".strip()) from None

@@ -1,5 +1,6 @@
 """The limiter: per account one virtual clock on Redis TIME, and a bound on requests in flight, for all workers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,7 +32,7 @@ class Limits:
 
     requests_per_second: float
     max_in_flight: int
-    grant_lease: float  # seconds; longer than a request can take
+    grant_lease: float  # seconds; renewed while the request is on its way, so that a dead worker holds no place
     horizon: float = 0.5  # seconds; no place further away is reserved
 
     @property
@@ -101,6 +102,11 @@ class Limiter:
             grant.id, str(report), self._limits.tick_us, int(pause * 1_000_000), grant.start, grant.next_free,
         ]  # fmt: skip
         await run(self._client, Call("release", names, arguments))
+
+    async def renew(self, grants: Sequence[str]) -> None:
+        """Prolong the leases of grants in use."""
+        lease_ms = int(self._limits.grant_lease * 1000)
+        await run(self._client, Call("renew", [keys.in_flight(self._account)], [lease_ms, *grants]))
 
     async def start_gently(self) -> None:
         """After an outage: an eighth of the rate, a twentieth more with every good answer."""

@@ -1,6 +1,6 @@
--- Renew the leases of living claims on Redis TIME.
+-- Renew the leases of living claims, or of grants in use, on Redis TIME.
 -- KEYS: leases   ARGV: lease in ms, then the claims
--- Returns the claims that are no longer ours (another worker took them over).
+-- Returns those that are no longer ours (another worker took them over, or their lease ran out).
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local lost = {}
