@@ -40,7 +40,7 @@ def test_no_job_is_lost_when_workers_are_killed_again_and_again(house: House) ->
     ids = [house.unlink(*link) for link in links]
     for number in range(5):
         worker = house.start_worker()
-        eventually(lambda goal=(number + 1) * 60: len(house.sandbox.actions()) >= goal)
+        wait_for_actions(house, (number + 1) * 60)
         worker.kill()
     house.start_worker()
     documents = house.all_ended(ids)
@@ -134,7 +134,7 @@ def test_poison_is_found_out_and_its_neighbours_are_unharmed(house: House) -> No
     neighbours = [house.unlink(*link) for link in many(house, 5)]
     for death in range(3):
         worker = house.start_worker()
-        eventually(lambda goal=death + 1: len(hung(house)) >= goal)
+        wait_for_hanging(house, death + 1)
         worker.kill()
     house.start_worker()
     document = house.ended(poison)
@@ -142,5 +142,9 @@ def test_poison_is_found_out_and_its_neighbours_are_unharmed(house: House) -> No
     assert {d["outcome"] for d in house.all_ended(neighbours).values()} == {"unlinked"}
 
 
-def hung(house: House) -> list[object]:
-    return [request for request in house.sandbox.requests() if request["fault"] == "hang_before"]
+def wait_for_actions(house: House, count: int) -> None:
+    eventually(lambda: len(house.sandbox.actions()) >= count)
+
+
+def wait_for_hanging(house: House, count: int) -> None:
+    eventually(lambda: [r["fault"] for r in house.sandbox.requests()].count("hang_before") >= count)

@@ -9,13 +9,22 @@ from contextlib import asynccontextmanager
 import structlog
 from redis.exceptions import RedisError
 
-from worker.onoffice.errors import AccountRefused, OnOfficeError, RequestNotSent, RequestUnanswered, Throttled
+from worker.onoffice.errors import (
+    AccountRefused,
+    EmptyReply,
+    NotJson,
+    OnOfficeError,
+    RequestNotSent,
+    RequestUnanswered,
+    Throttled,
+)
 from worker.stores.limiter import Grant, Limiter, Refusal, Refused, Report
 
 log = structlog.get_logger(__name__)
 FULL_PAUSE = 0.05  # seconds between looks when other workers hold all places in flight
 LONGEST_PAUSE = 0.5  # seconds; a halt or a pause must be noticed within a second
 REDIS_PAUSE = 0.5  # seconds between tries while Redis does not answer
+SILENCES = 5  # unanswered requests in a row that make an outage; one alone may be its batch's fault
 LATE = 0.5  # of a tick: a grant used later than this would crowd the next one
 
 
@@ -31,6 +40,12 @@ class Gate:
         self._tick = tick
         self._released = asyncio.Event()
         self._in_use: set[str] = set()
+        self._silences = 0
+
+    @property
+    def looks_down(self) -> bool:
+        """Whether the last requests of this process were all unanswered, or answered with an error page."""
+        return self._silences >= SILENCES
 
     async def grant(self) -> Grant:
         """Wait for a place and return when it is time to send. Raises AccountHalted."""
@@ -84,14 +99,17 @@ class Gate:
         except Throttled as error:
             report, pause = Report.SLOW, error.seconds
             raise
-        except RequestUnanswered:
+        except (RequestUnanswered, NotJson, EmptyReply):
             report = Report.SLOW
+            self._silences += 1
             raise
         except RequestNotSent:
             raise
         except OnOfficeError:
             report = Report.OK
             raise
+        else:
+            self._silences = 0
         finally:
             self._in_use.discard(held.id)
             await asyncio.shield(self.release(held, report, pause))

@@ -20,12 +20,14 @@ from worker.onoffice.replies import Reply
 from worker.stores import keys
 from worker.stores.limiter import Grant, Report
 from worker.stores.records import Intent, Records
+from worker.unlinking.decisions import Park
 from worker.unlinking.judging import Policy
 from worker.unlinking.outcome import EXPIRED
 from worker.unlinking.unlinker import Unlinker
 from worker.unlinking.viewer import Sightings
 
 SINGLES = keys.QUEUES[0]
+OUTAGE = Park(why="several requests in a row were not answered", outage=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,8 @@ class Lane:
                 decisions = await unlinker.run([entry.ticket for entry in going])
                 carried = [(entry, decisions[entry.id]) for entry in going]
                 await self._parts.settler.carry_out(self.account, carried)
+                if self._parts.gate.looks_down:
+                    await self._parts.settler.halt(self.account, OUTAGE)
         finally:
             await api.close()
 

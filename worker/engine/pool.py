@@ -15,6 +15,7 @@ from typing import Any
 
 from celery.concurrency.base import BasePool, apply_target
 from celery.concurrency.prefork import _run_ready_callbacks
+from celery.worker import state
 from kombu.asynchronous import get_event_loop
 
 from worker.engine.coroutine_task import COMPLETION, Completion, CoroutineTask
@@ -97,8 +98,11 @@ class AsyncioPool(BasePool):
                 self._idle.notify_all()
 
     def on_stop(self) -> None:
-        """Warm stop: what is on the wire is finished, everything else goes back to the queue at once."""
-        self._stop(None)
+        """Warm stop: what is on the wire is finished, everything else goes back to the queue at once.
+
+        Celery stops the pool this way after SIGQUIT too, having set `should_terminate`: then nothing is waited for.
+        """
+        self._stop(0.0 if state.should_terminate else None)
 
     def on_terminate(self) -> None:
         """Cold stop: everything goes back at once; what is on the wire is looked at by whoever gets it next."""

@@ -67,12 +67,13 @@ class Settler:
         await self.end([(entry, found.outcome) for entry, found in decisions if isinstance(found, End)])
         parks = [found for _, found in decisions if isinstance(found, Park)]
         if parks:
-            await self._halt(account, parks[0])
+            await self.halt(account, parks[0])
         for entry, found in decisions:
             if not isinstance(found, End):
                 await insist(lambda entry=entry, found=found: self._wait(account, entry, found))  # type: ignore[misc]  # mypy cannot type lambda defaults
 
-    async def _halt(self, account: str, park: Park) -> None:
+    async def halt(self, account: str, park: Park) -> None:
+        """Stop an account, unless it is stopped already."""
         if not park.new:
             return
         by = HaltedBy.OUTAGE if park.outage else HaltedBy.CREDENTIALS

@@ -96,16 +96,19 @@ class Channel(kombu_redis.Channel):
 
     QoS = QoS
 
-    @property
-    def post(self) -> Post:
-        """The loop's side."""
-        post: Post = self.connection.client.transport_options["post"]
-        return post
+    def __init__(self, connection: Any, **kwargs: Any) -> None:
+        # taken now: acks come in after the channel was closed too, and a closed channel has no connection
+        self.post: Post = connection.client.transport_options["post"]
+        super().__init__(connection, **kwargs)
 
     @property
     def active_queues(self) -> list[str]:
         """None, so that kombu's poller sends no BRPOP and sweeps nothing."""
         return []
+
+    def _size(self, queue: str) -> int:
+        """Asked for when queues are declared, and used for nothing; a key of another type must not end the worker."""
+        return 0
 
 
 class Transport(kombu_redis.Transport):
