@@ -150,9 +150,9 @@ class House:
         self.processes.append(process)
         return process
 
-    def start_sandbox(self, latency_ms: float = 0) -> Control:
+    def start_sandbox(self, *options: str) -> Control:
         """A sandbox on a free port; our processes talk to it from here on."""
-        process = self.start("sandbox", "--port", "0", "--latency-ms", str(latency_ms))
+        process = self.start("sandbox", "--port", "0", "--latency-ms", "0", *options)
         url = process.wait_for("sandbox: ").split()[1]
         self.settings |= {
             "UNLINKER_ONOFFICE_URL": url,

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -75,10 +76,22 @@ def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8099,
     latency_ms: Annotated[float, typer.Option(min=0, help="How long each answer takes.")] = 50.0,
+    account: Annotated[
+        list[str] | None, typer.Option(help="NAME:TOKEN:SECRET of a further account; may be repeated.")
+    ] = None,
 ) -> None:
     """Run an onOffice to play with, and to break. Its faults and state are under /_sandbox/ of its address.
 
     Example: unlinker sandbox --port 8099
     """
+    further = tuple(_sandbox_account(text) for text in account or [])
     options = onoffice_sandbox.SandboxOptions(latency_ms=latency_ms)
+    options = replace(options, accounts=options.accounts + further)
     raise typer.Exit(onoffice_sandbox.serve(options, host, port))
+
+
+def _sandbox_account(text: str) -> onoffice_sandbox.SandboxAccount:
+    parts = text.split(":")
+    if len(parts) != 3 or not all(parts):
+        raise CommandError(Exit.BAD_INPUT, "--account must be NAME:TOKEN:SECRET")
+    return onoffice_sandbox.SandboxAccount(*parts)

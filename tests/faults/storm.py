@@ -1,0 +1,243 @@
+"""The storm: workers and Redis are killed, the API resets, hangs, lies, cuts and throttles, all at once.
+
+`make storm` runs the long one; SEED, STORM_JOBS and STORM_KILLS change it. The seed is printed first.
+"""
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config.embedded_valkey import ensure_running
+from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN
+from tests.harness import House, Process
+from worker.stores import keys
+
+SECOND_TOKEN, SECOND_SECRET = "second-token-0123456789abcdefghi"[:32], "second-secret-" + "z" * 50
+ACCOUNTS = ("default", "second")
+RATE = 60  # requests per second and account
+FAULTS: tuple[tuple[str, float, dict[str, Any]], ...] = (
+    ("reset_before", 0.02, {}),
+    ("reset_after", 0.02, {}),
+    ("hang_before", 0.004, {"seconds": 4}),
+    ("hang_after", 0.004, {"seconds": 4}),
+    ("cut_body", 0.01, {"bytes": 60}),
+    ("throttle_429", 0.02, {"retry_after": "1"}),
+    ("throttle_429", 0.01, {}),
+    ("unavailable_503", 0.01, {"retry_after": "-1"}),
+    ("bad_gateway_502", 0.01, {}),
+    ("html_200", 0.01, {}),
+    ("truncated_json", 0.01, {}),
+    ("drop_results", 0.02, {"count": 2}),
+    ("swap_results", 0.03, {}),
+    ("foreign_identifier", 0.02, {}),
+    ("lie_ok", 0.02, {}),
+    ("lie_error", 0.02, {}),
+    ("request_code", 0.01, {"code": 1}),
+    ("action_code", 0.01, {"code": 80, "done": False}),
+    ("slow", 0.02, {"seconds": 1}),
+)
+Link = tuple[str, int, int]
+
+
+@dataclass
+class Asked:
+    """What was wished, and what must come of it."""
+
+    present: dict[str, Link] = field(default_factory=dict)  # id -> link that is there
+    absent: dict[str, Link] = field(default_factory=dict)
+    kept: dict[str, Link] = field(default_factory=dict)  # cannot be deleted
+    unknown: list[str] = field(default_factory=list)  # ids of jobs with a relation type that does not exist
+
+    @property
+    def ids(self) -> list[str]:
+        """All of them."""
+        return [*self.present, *self.absent, *self.kept, *self.unknown]
+
+
+@dataclass
+class Figures:
+    """What happened."""
+
+    jobs: int = 0
+    kills: int = 0
+    redis_kills: int = 0
+    connection_kills: int = 0
+    seconds: float = 0.0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    deletes_sent: int = 0
+    worst_second: dict[str, int] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+def run(home: Path, seed: int, jobs: int, kills: int) -> Figures:
+    """One storm. Raises AssertionError when a promise does not hold."""
+    chance = random.Random(seed)
+    house = _house(home)
+    figures = Figures(jobs=jobs)
+    start = time.monotonic()
+    try:
+        bystanders = [("calendar:estate", number, 9) for number in range(1, 501)]
+        house.sandbox.add_links(bystanders)
+        before = house.sandbox.links()
+        house.sandbox.call(
+            "POST", "faults", [{"kind": k, "times": None, "probability": p, "params": x} for k, p, x in FAULTS]
+        )
+        asked = _storm(house, chance, figures, jobs, kills)
+        house.all_ended(asked.ids, timeout=300)
+        figures.seconds = time.monotonic() - start
+        _check(house, asked, before, figures)
+    finally:
+        house.close()
+    return figures
+
+
+def _house(home: Path) -> House:
+    house = House(home)
+    house.start_sandbox("--account", f"second:{SECOND_TOKEN}:{SECOND_SECRET}")
+    house.sandbox.call("PATCH", "options", {"latency_ms": 20})
+    accounts = home / "accounts.toml"
+    accounts.write_text(f'[accounts.second]\ntoken = "{SECOND_TOKEN}"\nsecret = "{SECOND_SECRET}"\n')
+    house.settings |= {
+        "UNLINKER_ACCOUNTS_FILE": str(accounts),
+        "UNLINKER_REQUESTS_PER_SECOND": str(RATE),
+        "UNLINKER_ACTIONS_PER_REQUEST": "6",
+        "UNLINKER_MAX_IN_FLIGHT": "10",
+        "UNLINKER_REQUEST_TIMEOUT": "2",
+        "UNLINKER_MAX_ATTEMPTS": "25",  # so many faults at once would use up five
+        "UNLINKER_VERIFY": "always",  # the API lies
+    }
+    return house
+
+
+def _storm(house: House, chance: random.Random, figures: Figures, jobs: int, kills: int) -> Asked:
+    """Enqueue in portions; between them, kill something."""
+    asked = Asked()
+    workers = [house.start_worker(), house.start_worker()]
+    portions = kills + 2
+    for portion in range(portions):
+        _enqueue(house, chance, asked, jobs * portion // portions, jobs * (portion + 1) // portions)
+        time.sleep(chance.uniform(0.3, 1.5))
+        if figures.kills < kills:
+            victim = chance.randrange(2)
+            workers[victim].kill()
+            figures.kills += 1
+            workers[victim] = house.start_worker(wait=False)
+        if portion % 7 == 3:
+            _kill_redis(house, chance, workers)
+            figures.redis_kills += 1
+        elif portion % 3 == 1:
+            house.client.client_kill_filter(skipme=True)
+            figures.connection_kills += 1
+    return asked
+
+
+def _enqueue(house: House, chance: random.Random, asked: Asked, first: int, last: int) -> None:
+    numbers = list(range(first + 1000, last + 1000))
+    fates = [chance.choices(("present", "absent", "kept", "unknown"), (80, 9, 9, 2))[0] for _ in numbers]
+    links = {number: ("calendar:address", number, 5) for number in numbers}
+    house.sandbox.add_links([links[n] for n, fate in zip(numbers, fates, strict=True) if fate == "present"])
+    house.sandbox.add_links([links[n] for n, f in zip(numbers, fates, strict=True) if f == "kept"], undeletable=True)
+    for number, fate in zip(numbers, fates, strict=True):
+        account = ACCOUNTS[number % 2]
+        if fate == "unknown":
+            wish = {"relationtype": "calendar:adress", "parentid": number, "childid": 5, "account": account}
+            asked.unknown.append(house.push(wish))
+            continue
+        job_id = house.unlink(*links[number], account=account)
+        getattr(asked, fate)[job_id] = links[number]
+
+
+def _kill_redis(house: House, chance: random.Random, workers: list[Process]) -> None:
+    pid = int(house.client.info("server")["process_id"])
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    time.sleep(chance.choice((0.0, 0.5, 2.0)))
+    ensure_running(house.home)
+    for worker in workers:
+        assert worker.popen.poll() is None, f"a worker ended by itself: {worker.text()[-3000:]}"
+
+
+def _check(house: House, asked: Asked, before: set[Link], figures: Figures) -> None:
+    documents = {job_id: house.job(job_id) for job_id in asked.ids}
+    figures.outcomes = Counter(
+        f"{d['outcome']}{':' + d['reason'] if 'reason' in d else ''}" for d in documents.values()
+    )
+    requests = house.sandbox.requests()
+    figures.faults = Counter(request["fault"] for request in requests if request["fault"])
+    figures.deletes_sent = len(house.sandbox.actions())
+    stats = house.sandbox.call("GET", "stats")
+    figures.worst_second = stats["worst_second"]
+    lied_to = {
+        action["identifier"]
+        for request in requests
+        if request["fault"] in ("lie_error", "action_code")
+        for action in request["actions"]
+    }
+    for job_id, link in asked.present.items():
+        outcome = documents[job_id]["outcome"]
+        assert outcome == "unlinked" or (outcome == "already_absent" and job_id in lied_to), (link, documents[job_id])
+    for job_id in asked.absent:
+        assert documents[job_id]["outcome"] in ("already_absent", "unlinked"), documents[job_id]
+    for job_id in asked.kept:
+        reason = documents[job_id].get("reason")
+        wanted = ("NotDeletable", "UnknownRecord") if job_id in lied_to else ("NotDeletable",)
+        assert reason in wanted, documents[job_id]
+    for job_id in asked.unknown:
+        assert documents[job_id]["reason"] == "UnknownRelationType", documents[job_id]
+    assert house.sandbox.links() == before | set(asked.kept.values()), "exactly what was asked is gone"
+    assert stats["deleted_twice"] == []
+    assert all(worst <= RATE + 1 for worst in figures.worst_second.values()), figures.worst_second
+    _check_results(house, documents)
+    _check_nothing_is_left(house)
+    _check_secrets(house)
+
+
+def _check_results(house: House, documents: dict[str, dict[str, Any]]) -> None:
+    from celery import Celery
+
+    app = Celery(broker=house.redis_url, backend=house.redis_url)
+    for job_id, document in documents.items():
+        state = app.AsyncResult(job_id).state
+        assert state == ("SUCCESS" if document["outcome"] in ("unlinked", "already_absent") else "FAILURE"), document
+    app.close()
+
+
+def _check_nothing_is_left(house: House) -> None:
+    left = {name: house.client.exists(name) for name in (keys.DELAYED, keys.JUNK, *keys.CLAIM_ORDER)}
+    left |= {account: house.client.llen(keys.parked(account)) for account in ACCOUNTS}
+    assert not any(left.values()), left
+    deadline = time.monotonic() + 15
+    while house.client.hlen(keys.CLAIMED):
+        assert time.monotonic() < deadline, "claims of ended jobs are acked"
+        time.sleep(0.1)
+
+
+def _check_secrets(house: House) -> None:
+    secrets = (DEFAULT_TOKEN, DEFAULT_SECRET, SECOND_TOKEN, SECOND_SECRET)
+    for process in house.processes:
+        assert not any(secret in process.text() for secret in secrets), f"a secret stands in {process.log}"
+    aof = [path.read_bytes() for path in (house.home / "valkey").rglob("*") if path.is_file()]
+    assert not any(secret.encode() in data for secret in secrets for data in aof), "a secret stands in Redis"
+
+
+def main() -> int:
+    """`make storm`."""
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    jobs, kills = int(os.environ.get("STORM_JOBS", "10000")), int(os.environ.get("STORM_KILLS", "24"))
+    sys.stdout.write(f"storm: SEED={seed}, {jobs} jobs, {kills} kills\n")
+    sys.stdout.flush()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = run(Path(folder) / "house", seed, jobs, kills)
+    sys.stdout.write(f"passed: {figures}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
