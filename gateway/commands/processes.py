@@ -94,4 +94,5 @@ def _sandbox_account(text: str) -> onoffice_sandbox.SandboxAccount:
     parts = text.split(":")
     if len(parts) != 3 or not all(parts):
         raise CommandError(Exit.BAD_INPUT, "--account must be NAME:TOKEN:SECRET")
-    return onoffice_sandbox.SandboxAccount(*parts)
+    name, token, secret = parts
+    return onoffice_sandbox.SandboxAccount(name, token, secret)

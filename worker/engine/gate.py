@@ -14,6 +14,7 @@ from worker.onoffice.errors import (
     EmptyReply,
     NotJson,
     OnOfficeError,
+    Overloaded,
     RequestNotSent,
     RequestUnanswered,
     Throttled,
@@ -99,8 +100,8 @@ class Gate:
         except Throttled as error:
             report, pause = Report.SLOW, error.seconds
             raise
-        except (RequestUnanswered, NotJson, EmptyReply):
-            report = Report.SLOW
+        except (RequestUnanswered, NotJson, EmptyReply) as error:
+            report = Report.SLOW if isinstance(error, Overloaded) else Report.OK
             self._silences += 1
             raise
         except RequestNotSent:

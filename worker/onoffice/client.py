@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from worker.onoffice.codes import Verdict, judge_http, retry_after_seconds
-from worker.onoffice.errors import AccountRefused, RequestNotSent, RequestUnanswered, Throttled
+from worker.onoffice.errors import AccountRefused, Overloaded, RequestNotSent, Throttled
 from worker.onoffice.protocol import Action, Credentials, build_request
 from worker.onoffice.replies import Reply, parse_reply
 from worker.onoffice.transport import HttpReply, Transport
@@ -64,7 +64,7 @@ class Client:
             case Verdict.HALT_ACCOUNT:
                 raise AccountRefused(f"HTTP {reply.status}; check the address of api.php and the account")
             case _:
-                raise RequestUnanswered(f"HTTP {reply.status}")
+                raise Overloaded(f"HTTP {reply.status}")
 
 
 def _surely_did_nothing(error: BaseException) -> bool:

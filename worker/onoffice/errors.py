@@ -40,6 +40,10 @@ class RequestUnanswered(OnOfficeError):
     """Sent, but not answered (time-out, reset, server error). It may have been done: read back."""
 
 
+class Overloaded(RequestUnanswered):
+    """No answer in time, or a server error. It may have been done: read back, and send less."""
+
+
 class ReplyTooLarge(RequestUnanswered):
     """The answer is larger than any honest one. It may have been done: read back."""
 

@@ -6,7 +6,7 @@ from types import TracebackType
 
 import aiohttp
 
-from worker.onoffice.errors import ReplyTooLarge, RequestNotSent, RequestUnanswered
+from worker.onoffice.errors import Overloaded, ReplyTooLarge, RequestNotSent, RequestUnanswered
 
 CHUNK = 64 * 1024
 # all of these are raised before a byte of the request is written
@@ -88,6 +88,8 @@ class Transport:
                 return HttpReply(response.status, headers, await self._read(response))
         except NOT_SENT as error:
             raise RequestNotSent(f"cannot be reached: {error}") from None
+        except TimeoutError as error:
+            raise Overloaded(f"no answer in time: {type(error).__name__}") from None
         except UNANSWERED as error:
             raise RequestUnanswered(f"no answer: {type(error).__name__} {error}".strip()) from None
 

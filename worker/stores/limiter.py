@@ -22,7 +22,7 @@ class Report(StrEnum):
     """How a granted request went."""
 
     OK = "ok"
-    SLOW = "slow"  # throttled, timed out, or a server error: half the rate
+    SLOW = "slow"  # throttled, no answer in time, or a server error: half the rate
     UNUSED = "unused"  # not sent
 
 
@@ -109,5 +109,5 @@ class Limiter:
         await run(self._client, Call("renew", [keys.in_flight(self._account)], [lease_ms, *grants]))
 
     async def start_gently(self) -> None:
-        """After an outage: an eighth of the rate, a twentieth more with every good answer."""
+        """After an outage: an eighth of the rate, a tenth more with every good answer."""
         await self._client.hset(keys.limit(self._account), "slowness", "8")

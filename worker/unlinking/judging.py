@@ -107,17 +107,20 @@ def _settle_present(ticket: Ticket, look: Look, policy: Policy) -> Decision:
 def judge_failed_read(ticket: Ticket, look: Look, answer: Answer | Missing, policy: Policy) -> Decision:
     """A read-back that was answered with an error, or not at all."""
     if isinstance(answer, Missing):
-        return _ask(ticket, look, policy, answer.why, None)
+        return _ask(ticket, look, policy, answer.why)
     rule = rule_for(answer.errorcode)
     text = answer.message or rule.text
     if rule.verdict is Verdict.HALT_ACCOUNT:
         return Park(why=text, code=rule.code, in_doubt=look.in_doubt, question=True)
-    if rule.verdict is Verdict.AGAIN or rule.verdict is Verdict.SLOW_DOWN:
-        return _ask(ticket, look, policy, text, rule.code)
+    if rule.verdict is not Verdict.REFUSED:
+        return _ask(ticket, look, policy, text, rule)
     return End(dead(rule.reason or look.reason or "Unverified", rule.code, f"reading back: {text}", Evidence.READ_BACK))
 
 
-def _ask(ticket: Ticket, look: Look, policy: Policy, why: str, code: int | None) -> Decision:
+def _ask(ticket: Ticket, look: Look, policy: Policy, why: str, rule: CodeRule | None = None) -> Decision:
     if ticket.attempts + 1 >= policy.max_attempts:
-        return End(dead("Unverified", code, f"cannot be read back: {why}", Evidence.READ_BACK))
+        # a code that names what is wrong, again and again, is the reason; everything else leaves the question open
+        reason = (rule.reason if rule is not None and rule.verdict is Verdict.UNKNOWN else None) or "Unverified"
+        code = rule.code if rule is not None else None
+        return End(dead(reason, code, f"cannot be read back: {why}", Evidence.READ_BACK))
     return Ask(why=why, in_doubt=look.in_doubt, spend=True)
