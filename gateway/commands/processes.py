@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import redis
 import structlog
 import typer
 
@@ -22,6 +23,7 @@ from gateway.exits import CommandError, Exit
 from tasks.app import make_worker_app
 
 log = structlog.get_logger(__name__)
+REDIS_PATIENCE = 30.0  # seconds
 VALKEY_LOOK = 2.0  # seconds between looks at the embedded Valkey
 CHATTY_LOGGERS = ("celery.worker.strategy", "celery.app.trace")  # a line per job and step
 
@@ -49,13 +51,27 @@ def worker(
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
     urls = find_urls(settings)
     for url in {urls.records, urls.queue}:
-        connect(url).ping()
+        _wait_for_redis(url)
     if settings.redis_url is None:
         _keep_valkey_running(settings.data_dir)
     app = make_worker_app(runtime_options(settings, urls), celery_options())
     running = app.Worker(hostname=name, loglevel=level, quiet=True, without_gossip=True, without_mingle=True)
     running.start()
     raise typer.Exit(running.exitcode or 0)
+
+
+def _wait_for_redis(url: str) -> None:
+    """A worker may be started before its Redis, or while that restarts; raises RedisError when patience ends."""
+    deadline = time.monotonic() + REDIS_PATIENCE
+    while True:
+        try:
+            connect(url).ping()
+            return
+        except redis.exceptions.RedisError as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("waiting for Redis", error=str(error))
+            time.sleep(1.0)
 
 
 def _keep_valkey_running(data_dir: Path) -> None:

@@ -76,12 +76,10 @@ class Runtime:
         self._draining = False
 
     async def open(self) -> None:
-        """Connect and start; raises redis.exceptions.RedisError when Redis cannot be reached."""
+        """Make everything and start it. Redis may be away: all of it waits for Redis by itself."""
         options = self._options
         self._queue = _connect(options.queue_url)
         self._store = self._queue if options.records_url == options.queue_url else _connect(options.records_url)
-        await self._queue.ping()
-        await self._store.ping()
         deliveries = Deliveries(self._queue, secrets.token_hex(6), options.lease)
         self._halts = Halts(self._store)
         self._records = Records(

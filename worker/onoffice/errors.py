@@ -5,6 +5,7 @@ OnOfficeError
 ├── Throttled             surely nothing happened: try again after `seconds`
 ├── AccountRefused        nothing will work for this account until somebody mends it
 ├── RequestUnanswered     it may have been done: read back
+│   ├── Overloaded        and slow down
 │   └── ReplyTooLarge
 └── UnreadableReply       it may have been done: read back
     ├── EmptyReply

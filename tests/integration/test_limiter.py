@@ -1,0 +1,135 @@
+"""The limiter on a real Valkey: no window over the rate, places in flight, halts, slowing down and recovering."""
+
+import asyncio
+import itertools
+import time
+
+import redis.asyncio
+
+from worker.stores.halts import ALL, Halt, HaltedBy, Halts
+from worker.stores.limiter import Grant, Limiter, Limits, Refusal, Refused, Report
+
+
+def limiter(store: "redis.asyncio.Redis", rate: float = 50, in_flight: int = 100, lease: float = 30) -> Limiter:
+    return Limiter(store, "default", Limits(rate, in_flight, lease))
+
+
+async def test_grants_of_many_askers_are_spaced(store: "redis.asyncio.Redis") -> None:
+    """Three workers ask at once for a second: the places they get are a tick apart, whoever asks."""
+    limiters = [limiter(store, rate=50) for _ in range(3)]
+    starts: list[int] = []
+
+    async def ask(number: int) -> None:
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            answer = await limiters[number].ask(f"{number}-{len(starts)}-{time.monotonic_ns()}")
+            if isinstance(answer, Grant):
+                starts.append(int(answer.start))
+                await limiters[number].release(answer, Report.OK)
+            else:
+                await asyncio.sleep(answer.wait / 2)
+
+    await asyncio.gather(*(ask(number) for number in range(3)))
+    starts.sort()
+    tick = Limits(50, 1, 1).tick_us
+    assert len(starts) > 40
+    assert all(later - earlier >= tick for earlier, later in itertools.pairwise(starts))
+    assert all(starts[i + 51] - starts[i] >= 1_000_000 for i in range(len(starts) - 51)), "51 in no second"
+
+
+async def test_only_so_many_are_in_flight_and_a_dead_ones_place_comes_back(store: "redis.asyncio.Redis") -> None:
+    mine = limiter(store, rate=1000, in_flight=2, lease=0.2)
+    first, second = await mine.ask("a"), await mine.ask("b")
+    assert isinstance(first, Grant)
+    assert isinstance(second, Grant)
+    third = await mine.ask("c")
+    assert isinstance(third, Refused)
+    assert third.why is Refusal.FULL
+    await mine.release(first, Report.OK)
+    assert isinstance(await mine.ask("d"), Grant)
+    await asyncio.sleep(0.1)
+    await mine.renew(["d"])
+    await asyncio.sleep(0.15)
+    assert isinstance(await mine.ask("e"), Grant), "b was never released; its lease ran out"
+    fifth = await mine.ask("f")
+    assert isinstance(fifth, Refused), "d was renewed"
+
+
+async def test_a_place_that_is_far_away_is_not_reserved(store: "redis.asyncio.Redis") -> None:
+    slow = limiter(store, rate=1)
+    assert isinstance(await slow.ask("a"), Grant)
+    assert isinstance(await slow.ask("b"), Grant)
+    answer = await slow.ask("c")
+    assert isinstance(answer, Refused)
+    assert answer.why is Refusal.WAIT
+    assert 1 < answer.wait < 3
+
+
+async def test_an_unused_grant_is_given_back(store: "redis.asyncio.Redis") -> None:
+    mine = limiter(store, rate=1)
+    first = await mine.ask("a")
+    assert isinstance(first, Grant)
+    await mine.release(first, Report.UNUSED)
+    again = await mine.ask("b")
+    assert isinstance(again, Grant)
+    assert again.wait < 0.1
+    behind = await mine.ask("c")
+    assert isinstance(behind, Grant)
+    await mine.release(again, Report.UNUSED)
+    assert await store.hget("unlinker:limit:default", "free_at") == behind.next_free.encode(), "others keep theirs"
+
+
+async def test_slowing_down_halves_the_rate_pauses_and_recovers(store: "redis.asyncio.Redis") -> None:
+    mine = limiter(store, rate=100)
+    grant = await mine.ask("a")
+    assert isinstance(grant, Grant)
+    await mine.release(grant, Report.SLOW, pause=5)
+    answer = await mine.ask("b")
+    assert isinstance(answer, Refused)
+    assert 4 < answer.wait <= 5
+    assert await store.hget("unlinker:limit:default", "slowness") == b"2"
+    for number in range(30):
+        grant = Grant(str(number), 0, "0", "0")
+        await mine.release(grant, Report.OK)
+    assert float(await store.hget("unlinker:limit:default", "slowness") or 0) == 1
+
+
+async def test_many_failures_at_once_slow_down_once(store: "redis.asyncio.Redis") -> None:
+    mine = limiter(store, rate=100)
+    grants = [await mine.ask(str(number)) for number in range(8)]
+    for grant in grants:
+        assert isinstance(grant, Grant)
+        await mine.release(grant, Report.SLOW)
+    assert await store.hget("unlinker:limit:default", "slowness") == b"2"
+
+
+async def test_halts_are_looked_at_with_every_grant(store: "redis.asyncio.Redis") -> None:
+    halts, mine = Halts(store), limiter(store)
+    halt = Halt(by=HaltedBy.OPERATOR, why="x", since=0)
+    assert await halts.halt("default", halt)
+    assert not await halts.halt("default", Halt(by=HaltedBy.OUTAGE, why="y", since=0)), "the first stands"
+    for name in ("default", ALL):
+        answer = await mine.ask("a")
+        assert isinstance(answer, Refused)
+        assert answer.why is Refusal.HALTED
+        assert isinstance(await mine.ask("p", probing=True), Grant), "a probe is let through"
+        await store.delete("unlinker:halts", "unlinker:limit:default")
+        if name == "default":
+            await halts.halt(ALL, halt)
+    assert isinstance(await mine.ask("b"), Grant)
+
+
+async def test_a_halt_is_lifted_only_by_its_own_kind(store: "redis.asyncio.Redis") -> None:
+    halts = Halts(store)
+    await halts.halt("default", Halt(by=HaltedBy.OPERATOR, why="x", since=0))
+    await halts.release("default", HaltedBy.OUTAGE)
+    assert (await halts.all())["default"].by is HaltedBy.OPERATOR
+    await halts.release("default", HaltedBy.OPERATOR)
+    assert await halts.all() == {}
+
+
+async def test_one_probe_at_a_time(store: "redis.asyncio.Redis") -> None:
+    halts = Halts(store)
+    assert await halts.may_probe("default", 5)
+    assert not await halts.may_probe("default", 5)
+    assert await halts.may_probe("other", 5)
