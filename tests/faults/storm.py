@@ -127,7 +127,7 @@ def _storm(house: House, chance: random.Random, figures: Figures, jobs: int, kil
     portions = kills + 2
     for portion in range(portions):
         _enqueue(house, chance, asked, jobs * portion // portions, jobs * (portion + 1) // portions)
-        time.sleep(chance.uniform(0.3, 1.5))
+        time.sleep(chance.uniform(0.5, 2.5))
         if figures.kills < kills:
             victim = chance.randrange(2)
             workers[victim].kill()

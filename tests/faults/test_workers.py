@@ -128,11 +128,11 @@ def test_a_rolling_restart_under_load_loses_and_repeats_nothing(house: House) ->
 
 
 def test_poison_is_found_out_and_its_neighbours_are_unharmed(house: House) -> None:
-    """A job during whose own run workers die: alone from the third run on, then a dead letter."""
+    """A job during whose own run workers die: after two deaths it runs alone, after three more it is a dead letter."""
     house.sandbox.fault("hang_before", times=None, params={"seconds": 60}, match={"childid": 153})
     poison = house.unlink(*LINK)
     neighbours = [house.unlink(*link) for link in many(house, 5)]
-    for death in range(3):
+    for death in range(2 + 3):
         worker = house.start_worker()
         wait_for_hanging(house, death + 1)
         worker.kill()

@@ -112,8 +112,8 @@ class Claimer:
         entry = Entry(_ticket(arrived.job, known), claim, arrived.claimed.queue, known.deaths)
         if arrived.fault is not None:
             await self._end_dead(entry, arrived.fault)
-        elif known.deaths >= POISON_DEATHS:
-            await self._end_dead(entry, Poison(Poison.__name__, None, f"{known.deaths} workers died while running it"))
+        elif known.lone_deaths >= POISON_DEATHS:
+            await self._end_dead(entry, Poison(Poison.__name__, None, f"{known.lone_deaths} workers died of it alone"))
         elif (eta := arrived.envelope.eta) is not None and eta > known.now:
             await self._delay(entry, eta - known.now)
         else:

@@ -45,5 +45,5 @@ class Entry:
             self.settled.set_result(settled)
 
 
-SUSPECT_DEATHS = 2  # from here on it runs alone
-POISON_DEATHS = 3  # the last of them alone
+SUSPECT_DEATHS = 2  # in whatever company; from here on it runs alone
+POISON_DEATHS = 3  # alone: deaths in company prove nothing, and one or two may be chance

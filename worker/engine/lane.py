@@ -119,7 +119,8 @@ class Lane:
     async def _intend(self, entries: Sequence[Entry]) -> list[Entry]:
         """The last look before the request: who may go; everybody else is settled here."""
         claims = {entry.id: entry.claim for entry in entries}
-        intents = await insist(lambda: self._parts.records.intend(self.account, claims))
+        alone = entries[0].suspect
+        intents = await insist(lambda: self._parts.records.intend(self.account, claims, alone=alone))
         going, halted, expired = [], [], []
         for entry in entries:
             match intents[entry.id]:

@@ -61,6 +61,7 @@ class Admitted:
     question: bool = False
     tries: Mapping[int, int] | None = None
     deaths: int = 0  # workers that died while its request was out
+    lone_deaths: int = 0  # those that died while nothing else was on the wire
     deadline: float | None = None  # Unix seconds
     now: float = 0.0  # Unix seconds on Redis TIME; workers' clocks may differ
 
@@ -126,10 +127,13 @@ class Records:
         flat = [word for pair in fields.items() for word in pair]
         return Call("admit", names, [arrival.claim, arrival.taken_over_from, expires, *flat])
 
-    async def intend(self, account: str, claims: Mapping[str, str]) -> dict[str, Intent]:
-        """Store the intent of sending these jobs (id -> claim); says for each whether it may go."""
+    async def intend(self, account: str, claims: Mapping[str, str], *, alone: bool = False) -> dict[str, Intent]:
+        """Store the intent of sending these jobs (id -> claim); says for each whether it may go.
+
+        `alone`: nothing else of this process is on the wire, so that a death is the job's own.
+        """
         names = [keys.HALTS, *(keys.job(job_id) for job_id in claims)]
-        words = await run(self._client, Call("intend", names, [account, *claims.values()]))
+        words = await run(self._client, Call("intend", names, [account, int(alone), *claims.values()]))
         return {job_id: Intent(word.decode()) for job_id, word in zip(claims, words, strict=True)}
 
     async def finish(self, endings: Sequence[Ending]) -> list[tuple[bool, str]]:
@@ -196,7 +200,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
     verdict, *rest = row
     if not rest:
         return Admitted(admission=Admission(verdict.decode()))
-    attempts, in_doubt, question, tries, deaths, deadline, now = rest
+    attempts, in_doubt, question, tries, deaths, deadline, now, lone_deaths = rest
     return Admitted(
         admission=Admission.RUN,
         attempts=attempts,
@@ -204,6 +208,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
         question=bool(question),
         tries={int(code): count for code, count in json.loads(tries).items()},
         deaths=deaths,
+        lone_deaths=lone_deaths,
         deadline=int(deadline) / 1000,
         now=now / 1000,
     )

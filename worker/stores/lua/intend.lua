@@ -1,5 +1,5 @@
 -- "These jobs are about to be sent": the last look before a request, and the intent that a crash leaves behind.
--- KEYS: halts, then the records   ARGV: account, then the claims in the same order
+-- KEYS: halts, then the records   ARGV: account, 1 if the job runs alone, then the claims in the same order
 -- Returns one word per job: go, ended (cancelled jobs too), lost (another worker has it), halted, expired, or
 -- ask (expired, but an open question must still be answered: read back, delete nothing).
 local time = redis.call('TIME')
@@ -10,10 +10,10 @@ for i = 2, #KEYS do
   local f = redis.call('HMGET', KEYS[i], 'status', 'claim', 'deadline', 'in_doubt', 'carries')
   local word = 'go'
   if f[1] == 'ended' and not f[5] then word = 'ended'
-  elseif f[2] ~= ARGV[i] then word = 'lost'
+  elseif f[2] ~= ARGV[i + 1] then word = 'lost'
   elseif halted then word = 'halted'
   elseif f[3] and tonumber(f[3]) < now then word = f[4] == '1' and 'ask' or 'expired' end
-  if word == 'go' then redis.call('HSET', KEYS[i], 'status', 'sent', 'sent_at', now) end
+  if word == 'go' then redis.call('HSET', KEYS[i], 'status', 'sent', 'sent_at', now, 'alone', ARGV[2]) end
   out[#out + 1] = word
 end
 return out
