@@ -35,6 +35,8 @@ end
 redis.call('DEL', wishes)
 if carries then -- its own wish was taken back; it ran for the wishes that had joined it
   redis.call('HDEL', record, 'carries')
+  redis.call('HSET', record, 'status', 'ended')
+  redis.call('EXPIRE', record, ARGV[7])
   return {0, stands}
 end
 write(id, record)
