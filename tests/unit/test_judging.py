@@ -87,6 +87,17 @@ def test_after_a_look_absence_is_success_and_presence_never_is(
         assert decision.outcome.kind is (Kind.UNLINKED if look.in_doubt else Kind.ALREADY_ABSENT)
 
 
+@given(tickets, answers, policies, st.sampled_from(Sight))
+def test_doubt_never_goes_away(ticket: Ticket, answer: Answer | Missing, policy: Policy, sight: Sight) -> None:
+    """A request that was given up on may be carried out late, whatever was seen or answered meanwhile."""
+    decision = judge_answer(replace(ticket, in_doubt=True), answer, policy)
+    if isinstance(decision, Look):
+        assert decision.in_doubt
+        decision = settle(ticket, decision, sight, policy)
+    if not isinstance(decision, End):
+        assert decision.in_doubt
+
+
 @given(tickets, answers, policies, st.booleans())
 def test_a_failed_read_never_ends_in_success(
     ticket: Ticket, answer: Answer | Missing, policy: Policy, in_doubt: bool

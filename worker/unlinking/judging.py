@@ -98,9 +98,11 @@ def settle(ticket: Ticket, look: Look, sight: Sight, policy: Policy) -> Decision
 def _settle_present(ticket: Ticket, look: Look, policy: Policy) -> Decision:
     if look.reason is not None:
         return End(dead(look.reason, look.code, look.why, Evidence.READ_BACK))
-    wish = again(ticket, policy, Again(why=f"the link is still there; {look.why}", code=look.code))
+    # the doubt stays: a request given up on may be carried out late, and a read may lag behind a delete
+    why = f"the link is still there; {look.why}"
+    wish = again(ticket, policy, Again(why=why, code=look.code, in_doubt=look.in_doubt))
     if isinstance(wish, Look):
-        return End(dead("Exhausted", look.code, f"the link is still there; {look.why}", Evidence.READ_BACK))
+        return End(dead("Exhausted", look.code, why, Evidence.READ_BACK))
     return wish
 
 

@@ -40,7 +40,8 @@ class Unlinker:
             if ticket not in there
         }
         decisions |= {ticket.job.id: End(EXPIRED) for ticket in there if ticket.expired}
-        fresh += [replace(ticket, in_doubt=False, question=False) for ticket in there if not ticket.expired]
+        # still in doubt: an earlier request may yet be carried out, long after we gave it up
+        fresh += [replace(ticket, question=False) for ticket in there if not ticket.expired]
         return decisions | await self._delete_and_look(fresh)
 
     async def _delete_and_look(self, tickets: Sequence[Ticket]) -> Decisions:
