@@ -5,6 +5,7 @@
 
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -232,8 +233,11 @@ def main() -> int:
     jobs, kills = int(os.environ.get("STORM_JOBS", "10000")), int(os.environ.get("STORM_KILLS", "24"))
     sys.stdout.write(f"storm: SEED={seed}, {jobs} jobs, {kills} kills\n")
     sys.stdout.flush()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = run(Path(folder) / "house", seed, jobs, kills)
+    folder = tempfile.mkdtemp(prefix="unlinker-storm-")  # stays after a failure: logs and Redis's data tell why
+    sys.stdout.write(f"logs: {folder}\n")
+    sys.stdout.flush()
+    figures = run(Path(folder) / "house", seed, jobs, kills)
+    shutil.rmtree(folder)
     sys.stdout.write(f"passed: {figures}\n")
     return 0
 

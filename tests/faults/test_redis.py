@@ -12,6 +12,7 @@ from config.embedded_valkey import ensure_running
 from tests.faults.proxy import Proxy
 from tests.faults.test_workers import LINK, fast, many
 from tests.harness import House, eventually
+from worker.stores import keys
 
 
 def kill_valkey(house: House) -> None:
@@ -140,3 +141,16 @@ def test_every_priority_of_a_stranger_is_served(house: House) -> None:
         house.client.lpush(name, message)
         ids.append(job_id)
     assert {document["outcome"] for document in house.all_ended(ids).values()} == {"unlinked"}
+
+
+def test_a_key_of_the_wrong_type_in_the_middle_of_a_batch_leaves_no_job_behind(house: House) -> None:
+    """What Redis refuses between the request and the outcome: the question waits, and is answered later."""
+    fast(house)
+    house.sandbox.fault("cut_body", params={"bytes": 40})
+    house.client.set(keys.sightings("default"), "no set")
+    house.start_worker()
+    job_id = house.unlink(*LINK)
+    eventually(lambda: house.job(job_id)["status"] == "unverified")
+    house.client.delete(keys.sightings("default"))
+    document = house.ended(job_id)
+    assert (document["outcome"], document["evidence"]) == ("unlinked", "read_back")

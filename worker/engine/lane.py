@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
+import structlog
+from redis.exceptions import RedisError
+
 from worker.engine.entry import Entry, Left
 from worker.engine.gate import AccountHalted, Gate
 from worker.engine.settling import Settler, insist
@@ -20,12 +23,13 @@ from worker.onoffice.replies import Reply
 from worker.stores import keys
 from worker.stores.limiter import Grant, Report
 from worker.stores.records import Intent, Records
-from worker.unlinking.decisions import Park
+from worker.unlinking.decisions import Ask, Decision, Park
 from worker.unlinking.judging import Policy
 from worker.unlinking.outcome import EXPIRED
 from worker.unlinking.unlinker import Unlinker
 from worker.unlinking.viewer import Sightings
 
+log = structlog.get_logger(__name__)
 SINGLES = keys.QUEUES[0]
 OUTAGE = Park(why="several requests in a row were not answered", outage=True)
 
@@ -91,7 +95,13 @@ class Lane:
         work = self._alone if entries[0].suspect else self._together
         task = asyncio.get_running_loop().create_task(work(entries, grant))
         self._sending[task] = entries
-        task.add_done_callback(self._sending.pop)
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: "asyncio.Task[None]") -> None:
+        entries = self._sending.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("a batch broke off", account=self.account, error=repr(error), exc_info=error)
+            self._parts.settler.abandon(entries)
 
     async def _alone(self, entries: list[Entry], grant: Grant) -> None:
         await self._parts.gate.release(grant, Report.UNUSED)  # it may be long until the others are through
@@ -107,14 +117,19 @@ class Lane:
         try:
             going = await self._intend(entries)
             if going:
-                unlinker = Unlinker(api, self._parts.sightings, self._parts.policy)
-                decisions = await unlinker.run([entry.ticket for entry in going])
-                carried = [(entry, decisions[entry.id]) for entry in going]
-                await self._parts.settler.carry_out(self.account, carried)
+                await self._parts.settler.carry_out(self.account, await self._unlink(api, going))
                 if self._parts.gate.looks_down:
                     await self._parts.settler.halt(self.account, OUTAGE)
         finally:
             await api.close()
+
+    async def _unlink(self, api: "GrantedApi", going: Sequence[Entry]) -> list[tuple[Entry, Decision]]:
+        unlinker = Unlinker(api, self._parts.sightings, self._parts.policy)
+        try:
+            decisions = await unlinker.run([entry.ticket for entry in going])
+        except RedisError as error:  # nobody knows how far it came: the question waits
+            return [(entry, Ask(why=f"Redis failed in between: {error}", in_doubt=True)) for entry in going]
+        return [(entry, decisions[entry.id]) for entry in going]
 
     async def _intend(self, entries: Sequence[Entry]) -> list[Entry]:
         """The last look before the request: who may go; everybody else is settled here."""

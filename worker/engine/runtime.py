@@ -6,9 +6,11 @@ import secrets
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from os import EX_SOFTWARE
 
 import redis.asyncio
 import structlog
+from celery.worker import state
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -189,5 +191,7 @@ def _connect(url: str) -> AsyncRedis:
 
 
 def _report_end(task: "asyncio.Task[None]") -> None:
+    """A worker without one of its parts would hold jobs and do nothing: it ends, and gives all of them back."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("background work ended", error=repr(error), exc_info=error)
+        log.critical("background work ended, so this worker ends", error=repr(error), exc_info=error)
+        state.should_terminate = EX_SOFTWARE

@@ -107,6 +107,13 @@ class Settler:
         for entry in entries:
             entry.settle(Left.GIVEN_BACK)
 
+    def abandon(self, entries: Sequence[Entry]) -> None:
+        """Jobs nobody works at any more: their leases run out, and whoever gets them next looks before it deletes."""
+        for entry in entries:
+            if not entry.settled.done():
+                self._claims.let_go(entry.claim)
+                entry.settle(Left.ELSEWHERE)
+
 
 def next_ticket(ticket: Ticket, decision: Decision, random: Random) -> tuple[Ticket, Status, float]:
     """What the next attempt must know, where the job waits, and for how many seconds. Pure."""
