@@ -133,3 +133,17 @@ async def test_one_probe_at_a_time(store: "redis.asyncio.Redis") -> None:
     assert await halts.may_probe("default", 5)
     assert not await halts.may_probe("default", 5)
     assert await halts.may_probe("other", 5)
+
+
+async def test_a_server_that_restarted_gives_no_place_twice(store: "redis.asyncio.Redis") -> None:
+    """It may have forgotten the last second; what it gave away before must be used before it gives more."""
+    mine = limiter(store, rate=50)
+    reserved = [await mine.ask(str(number)) for number in range(10)]
+    assert all(isinstance(place, Grant) for place in reserved)
+    last = max(int(place.start) for place in reserved if isinstance(place, Grant))
+    await store.hset("unlinker:limit:default", "free_at", "0")  # the restart went back to before them
+    await store.script_flush()
+    again = await mine.ask("again")
+    assert isinstance(again, Grant)
+    assert int(again.start) > last
+    assert 0.4 < again.wait <= 0.5

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 from redis.exceptions import RedisError
@@ -33,6 +34,18 @@ class AccountHalted(AccountRefused):
     """The account is halted. Its jobs wait; `unlinker accounts list` says why, `accounts resume` releases it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A grant and the moment it is for."""
+
+    grant: Grant
+    due: float  # time.monotonic()
+
+    def is_late(self, tick: float) -> bool:
+        """Whether a request sent now would crowd the next one."""
+        return time.monotonic() - self.due > max(tick * LATE, 0.01)
+
+
 class Gate:
     """Grants for one account in this process."""
 
@@ -48,16 +61,16 @@ class Gate:
         """Whether the last requests of this process were all unanswered, or answered with an error page."""
         return self._silences >= SILENCES
 
-    async def grant(self) -> Grant:
+    async def grant(self) -> Place:
         """Wait for a place and return when it is time to send. Raises AccountHalted."""
         while True:
             answer = await self._ask()
             if isinstance(answer, Grant):
-                due = time.monotonic() + answer.wait
+                place = Place(answer, time.monotonic() + answer.wait)
                 await asyncio.sleep(answer.wait)
-                if time.monotonic() - due <= max(self._tick * LATE, 0.01):
-                    return answer
-                await self.release(answer, Report.UNUSED)
+                if not place.is_late(self._tick):
+                    return place
+                await self.give_back(place)
             elif answer.why is Refusal.HALTED:
                 raise AccountHalted("the account is halted")
             elif answer.why is Refusal.FULL:
@@ -80,7 +93,11 @@ class Gate:
         except TimeoutError:
             return
 
-    async def release(self, grant: Grant, report: Report, pause: float = 0.0) -> None:
+    async def give_back(self, place: Place) -> None:
+        """Nothing was sent on it."""
+        await self._release(place.grant, Report.UNUSED)
+
+    async def _release(self, grant: Grant, report: Report, pause: float = 0.0) -> None:
         """The request is over. A release that Redis does not hear ends with the grant's own lease."""
         try:
             await self._limiter.release(grant, report, pause)
@@ -89,9 +106,9 @@ class Gate:
         self._released.set()
 
     @asynccontextmanager
-    async def passing(self, grant: Grant | None = None) -> AsyncIterator[None]:
-        """One request, on a grant that is at hand or a new one; its errors tell the limiter how it went."""
-        held = grant or await self.grant()
+    async def passing(self, place: Place | None = None) -> AsyncIterator[None]:
+        """One request, on a place that is at hand or a new one; its errors tell the limiter how it went."""
+        held = (await self._in_time(place)).grant
         self._in_use.add(held.id)
         report, pause = Report.UNUSED, 0.0
         try:
@@ -113,7 +130,15 @@ class Gate:
             self._silences = 0
         finally:
             self._in_use.discard(held.id)
-            await asyncio.shield(self.release(held, report, pause))
+            await asyncio.shield(self._release(held, report, pause))
+
+    async def _in_time(self, place: Place | None) -> Place:
+        """A place may have grown old while Redis was away; those who waited must not send all at once."""
+        if place is not None and not place.is_late(self._tick):
+            return place
+        if place is not None:
+            await self.give_back(place)
+        return await self.grant()
 
     async def keep_renewing(self, every: float) -> None:
         """Run for ever: renew the leases of the requests on their way every `every` seconds."""

@@ -14,14 +14,13 @@ import structlog
 from redis.exceptions import RedisError
 
 from worker.engine.entry import Entry, Left
-from worker.engine.gate import AccountHalted, Gate
+from worker.engine.gate import AccountHalted, Gate, Place
 from worker.engine.settling import Settler, insist
 from worker.engine.solitude import Solitude
 from worker.onoffice.client import Client
 from worker.onoffice.protocol import Action
 from worker.onoffice.replies import Reply
 from worker.stores import keys
-from worker.stores.limiter import Grant, Report
 from worker.stores.records import Intent, Records
 from worker.unlinking.decisions import Ask, Decision, Park
 from worker.unlinking.judging import Policy
@@ -70,16 +69,16 @@ class Lane:
         while True:
             await self._some.wait()
             try:
-                grant = await self._parts.gate.grant()
+                place = await self._parts.gate.grant()
             except AccountHalted:
                 await self._parts.settler.park(self.account, self.take_waiting())
                 continue
             entries = self._take()
             if not entries:
                 self._some.clear()
-                await self._parts.gate.release(grant, Report.UNUSED)
+                await self._parts.gate.give_back(place)
                 continue
-            self._spawn(entries, grant)
+            self._spawn(entries, place)
 
     def _take(self) -> list[Entry]:
         """The next request's jobs; a suspect goes alone."""
@@ -91,9 +90,9 @@ class Lane:
                 entries.append(waiting.popleft())
         return entries
 
-    def _spawn(self, entries: list[Entry], grant: Grant) -> None:
+    def _spawn(self, entries: list[Entry], place: Place) -> None:
         work = self._alone if entries[0].suspect else self._together
-        task = asyncio.get_running_loop().create_task(work(entries, grant))
+        task = asyncio.get_running_loop().create_task(work(entries, place))
         self._sending[task] = entries
         task.add_done_callback(self._sent)
 
@@ -103,17 +102,17 @@ class Lane:
             log.critical("a batch broke off", account=self.account, error=repr(error), exc_info=error)
             self._parts.settler.abandon(entries)
 
-    async def _alone(self, entries: list[Entry], grant: Grant) -> None:
-        await self._parts.gate.release(grant, Report.UNUSED)  # it may be long until the others are through
+    async def _alone(self, entries: list[Entry], place: Place) -> None:
+        await self._parts.gate.give_back(place)  # it may be long until the others are through
         async with self._parts.solitude.alone():
             await self._send(entries, None)
 
-    async def _together(self, entries: list[Entry], grant: Grant) -> None:
+    async def _together(self, entries: list[Entry], place: Place) -> None:
         async with self._parts.solitude.together():
-            await self._send(entries, grant)
+            await self._send(entries, place)
 
-    async def _send(self, entries: list[Entry], grant: Grant | None) -> None:
-        api = GrantedApi(self._parts, grant)
+    async def _send(self, entries: list[Entry], place: Place | None) -> None:
+        api = GrantedApi(self._parts, place)
         try:
             going = await self._intend(entries)
             if going:
@@ -170,20 +169,20 @@ class Lane:
 class GrantedApi:
     """One batch's way to onOffice: its first request goes on the grant at hand, every further one asks again."""
 
-    def __init__(self, parts: LaneParts, grant: Grant | None) -> None:
+    def __init__(self, parts: LaneParts, place: Place | None) -> None:
         self.actions_per_request = parts.actions_per_request
         self._parts = parts
-        self._grant = grant
+        self._place = place
 
     async def call(self, actions: Sequence[Action]) -> Reply:
         """One request."""
         return await self._parts.client.call(actions, self._passing)
 
     def _passing(self) -> AbstractAsyncContextManager[None]:
-        grant, self._grant = self._grant, None
-        return self._parts.gate.passing(grant)
+        place, self._place = self._place, None
+        return self._parts.gate.passing(place)
 
     async def close(self) -> None:
         """Give back a grant that was not used."""
-        if self._grant is not None:
-            await self._parts.gate.release(self._grant, Report.UNUSED)
+        if self._place is not None:
+            await self._parts.gate.give_back(self._place)

@@ -89,7 +89,8 @@ class Limiter:
             lease_ms,
             limits.horizon_us,
         ]
-        word, wait_us, *place = await run(self._client, Call("limit", names, arguments))
+        first = Call("limit", names, [*arguments, 1])
+        word, wait_us, *place = await run(self._client, Call("limit", names, [*arguments, 0]), first)
         if word == b"go":
             start, next_free = place
             return Grant(grant_id, wait_us / 1_000_000, start.decode(), next_free.decode())

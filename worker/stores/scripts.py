@@ -33,11 +33,15 @@ def _evalsha(call: Call) -> tuple[Any, ...]:
     return (_source(call.script)[1], len(call.keys), *call.keys, *call.arguments)
 
 
-async def run(client: AsyncRedis, call: Call) -> Any:
-    """The script's reply. Raises redis.exceptions.RedisError."""
+async def run(client: AsyncRedis, call: Call, first: Call | None = None) -> Any:
+    """The script's reply. `first`: what runs instead on a server that has restarted and so does not know the script.
+
+    Raises redis.exceptions.RedisError.
+    """
     try:
         return await client.evalsha(*_evalsha(call))
     except NoScriptError:
+        call = first or call
         return await client.eval(_source(call.script)[0], len(call.keys), *call.keys, *call.arguments)
 
 
