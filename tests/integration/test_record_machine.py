@@ -138,13 +138,19 @@ class RecordMachine(RuleBasedStateMachine):
         for wish in waiting:
             self.model.outcomes[wish] = str(outcome.kind)
 
-    @rule(pair=consumes(held), status=st.sampled_from([Status.DELAYED, Status.PARKED, Status.UNVERIFIED]))
-    def defer(self, pair: tuple[str, str], status: Status) -> None:
+    @rule(
+        pair=consumes(held),
+        status=st.sampled_from([Status.DELAYED, Status.PARKED, Status.UNVERIFIED]),
+        reply_lost=st.booleans(),
+    )
+    def defer(self, pair: tuple[str, str], status: Status, reply_lost: bool) -> None:
         job_id, claim = pair
         if status is Status.UNVERIFIED and job_id not in self.model.sent:
             return
         ticket = Ticket(job=self._job(job_id), attempts=1, in_doubt=job_id in self.model.sent)
         done = self._do(self.records.defer(claim, status, ticket, "why"))
+        if reply_lost:
+            assert self._do(self.records.defer(claim, status, ticket, "why")) == done, "it is repeated, and not lost"
         ended = job_id in self.model.outcomes and not self._carries(job_id)
         assert done == (not ended and self.model.claims.get(job_id) == claim)
         if done:
