@@ -36,9 +36,9 @@ class _Entry(BaseModel):
     token_file: Path | None = None
     secret: SecretStr | None = None
     secret_file: Path | None = None
-    requests_per_second: float | None = Field(None, gt=0, le=1000)
+    requests_per_second: float | None = Field(None, gt=0, le=100_000)
     actions_per_request: int | None = Field(None, ge=1, le=500)
-    max_in_flight: int | None = Field(None, ge=1, le=100)
+    max_in_flight: int | None = Field(None, ge=1, le=1000)
 
 
 def load_accounts(settings: Settings) -> dict[str, Account]:

@@ -57,9 +57,9 @@ class Settings(BaseSettings):
     onoffice_secret_file: Path | None = None
     accounts_file: Path | None = None  # TOML, further accounts
 
-    requests_per_second: float = Field(5.0, gt=0, le=1000)  # per account, all workers together
+    requests_per_second: float = Field(5.0, gt=0, le=100_000)  # per account, all workers together
     actions_per_request: int = Field(50, ge=1, le=500)
-    max_in_flight: int = Field(4, ge=1, le=100)  # requests per account, all workers together
+    max_in_flight: int = Field(4, ge=1, le=1000)  # requests per account, all workers together
     request_timeout: float = Field(30.0, gt=0, le=600)
     max_attempts: int = Field(5, ge=1, le=100)
     visibility_timeout: float = Field(30.0, ge=3, le=3600)  # lease of a claimed job; renewed every third of it

@@ -8,6 +8,7 @@ from kombu import Queue
 
 from tasks.unlink import NAME, Unlink
 from worker.engine.claimer import KnownTasks
+from worker.engine.listening import NoteConsumer
 from worker.engine.runtime import Runtime, RuntimeOptions
 from worker.engine.transport import Transport, check_fit
 from worker.stores import keys
@@ -29,6 +30,7 @@ def make_worker_app(options: RuntimeOptions, celery_options: Mapping[str, Any]) 
     app.register_task(Unlink())
     names = frozenset(name for name in app.tasks if name.startswith("unlinker."))
     app.runtime = Runtime(options, KnownTasks(names, NAME))
+    app.steps["consumer"].add(NoteConsumer)
     app.conf.update(celery_options)
     app.conf.update(
         broker_url=options.queue_url,

@@ -52,6 +52,7 @@ class Proxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # aborted transports close their sockets in the loop's next rounds
 
     def reset_all(self) -> None:
         """Reset every connection there is."""
@@ -91,6 +92,6 @@ class Proxy:
                 passed += len(data)
                 writer.write(data)
                 await writer.drain()
-        if not self.faults.silent:
+        if not self.faults.silent:  # else neither side may notice; it is closed with the proxy
             writer.close()
-        self._writers.discard(writer)
+            self._writers.discard(writer)

@@ -7,11 +7,22 @@ import time
 import redis.asyncio
 
 from worker.stores.halts import ALL, Halt, HaltedBy, Halts
-from worker.stores.limiter import Grant, Limiter, Limits, Refusal, Refused, Report
+from worker.stores.limiter import Grant, Limiter, Limits, Refusal, Refused, Release, Report
 
 
 def limiter(store: "redis.asyncio.Redis", rate: float = 50, in_flight: int = 100, lease: float = 30) -> Limiter:
     return Limiter(store, "default", Limits(rate, in_flight, lease))
+
+
+async def ask(limiter: Limiter, grant_id: str, *, probing: bool = False) -> Grant | Refused:
+    """One place."""
+    answer = await limiter.ask(grant_id, probing=probing)
+    return answer if isinstance(answer, Refused) else answer[0]
+
+
+async def release(limiter: Limiter, grant: Grant, report: Report, pause: float = 0.0) -> None:
+    """One place back."""
+    await limiter.release([Release(grant, report, pause)])
 
 
 async def test_grants_of_many_askers_are_spaced(store: "redis.asyncio.Redis") -> None:
@@ -19,17 +30,17 @@ async def test_grants_of_many_askers_are_spaced(store: "redis.asyncio.Redis") ->
     limiters = [limiter(store, rate=50) for _ in range(3)]
     starts: list[int] = []
 
-    async def ask(number: int) -> None:
+    async def keep_asking(number: int) -> None:
         until = time.monotonic() + 1.0
         while time.monotonic() < until:
-            answer = await limiters[number].ask(f"{number}-{len(starts)}-{time.monotonic_ns()}")
+            answer = await ask(limiters[number], f"{number}-{len(starts)}-{time.monotonic_ns()}")
             if isinstance(answer, Grant):
                 starts.append(int(answer.start))
-                await limiters[number].release(answer, Report.OK)
+                await release(limiters[number], answer, Report.OK)
             else:
                 await asyncio.sleep(answer.wait / 2)
 
-    await asyncio.gather(*(ask(number) for number in range(3)))
+    await asyncio.gather(*(keep_asking(number) for number in range(3)))
     starts.sort()
     tick = Limits(50, 1, 1).tick_us
     assert len(starts) > 40
@@ -39,27 +50,27 @@ async def test_grants_of_many_askers_are_spaced(store: "redis.asyncio.Redis") ->
 
 async def test_only_so_many_are_in_flight_and_a_dead_ones_place_comes_back(store: "redis.asyncio.Redis") -> None:
     mine = limiter(store, rate=1000, in_flight=2, lease=0.2)
-    first, second = await mine.ask("a"), await mine.ask("b")
+    first, second = await ask(mine, "a"), await ask(mine, "b")
     assert isinstance(first, Grant)
     assert isinstance(second, Grant)
-    third = await mine.ask("c")
+    third = await ask(mine, "c")
     assert isinstance(third, Refused)
     assert third.why is Refusal.FULL
-    await mine.release(first, Report.OK)
-    assert isinstance(await mine.ask("d"), Grant)
+    await release(mine, first, Report.OK)
+    assert isinstance(await ask(mine, "d"), Grant)
     await asyncio.sleep(0.1)
-    await mine.renew(["d"])
+    await mine.renew(["d:1"])
     await asyncio.sleep(0.15)
-    assert isinstance(await mine.ask("e"), Grant), "b was never released; its lease ran out"
-    fifth = await mine.ask("f")
+    assert isinstance(await ask(mine, "e"), Grant), "b was never released; its lease ran out"
+    fifth = await ask(mine, "f")
     assert isinstance(fifth, Refused), "d was renewed"
 
 
 async def test_a_place_that_is_far_away_is_not_reserved(store: "redis.asyncio.Redis") -> None:
     slow = limiter(store, rate=1)
-    assert isinstance(await slow.ask("a"), Grant)
-    assert isinstance(await slow.ask("b"), Grant)
-    answer = await slow.ask("c")
+    assert isinstance(await ask(slow, "a"), Grant)
+    assert isinstance(await ask(slow, "b"), Grant)
+    answer = await ask(slow, "c")
     assert isinstance(answer, Refused)
     assert answer.why is Refusal.WAIT
     assert 1 < answer.wait < 3
@@ -67,39 +78,39 @@ async def test_a_place_that_is_far_away_is_not_reserved(store: "redis.asyncio.Re
 
 async def test_an_unused_grant_is_given_back(store: "redis.asyncio.Redis") -> None:
     mine = limiter(store, rate=1)
-    first = await mine.ask("a")
+    first = await ask(mine, "a")
     assert isinstance(first, Grant)
-    await mine.release(first, Report.UNUSED)
-    again = await mine.ask("b")
+    await release(mine, first, Report.UNUSED)
+    again = await ask(mine, "b")
     assert isinstance(again, Grant)
     assert again.wait < 0.1
-    behind = await mine.ask("c")
+    behind = await ask(mine, "c")
     assert isinstance(behind, Grant)
-    await mine.release(again, Report.UNUSED)
+    await release(mine, again, Report.UNUSED)
     assert await store.hget("unlinker:limit:default", "free_at") == behind.next_free.encode(), "others keep theirs"
 
 
 async def test_slowing_down_halves_the_rate_pauses_and_recovers(store: "redis.asyncio.Redis") -> None:
     mine = limiter(store, rate=100)
-    grant = await mine.ask("a")
+    grant = await ask(mine, "a")
     assert isinstance(grant, Grant)
-    await mine.release(grant, Report.SLOW, pause=5)
-    answer = await mine.ask("b")
+    await release(mine, grant, Report.SLOW, pause=5)
+    answer = await ask(mine, "b")
     assert isinstance(answer, Refused)
     assert 4 < answer.wait <= 5
     assert await store.hget("unlinker:limit:default", "slowness") == b"2"
     for number in range(30):
         grant = Grant(str(number), 0, "0", "0")
-        await mine.release(grant, Report.OK)
+        await release(mine, grant, Report.OK)
     assert float(await store.hget("unlinker:limit:default", "slowness") or 0) == 1
 
 
 async def test_many_failures_at_once_slow_down_once(store: "redis.asyncio.Redis") -> None:
     mine = limiter(store, rate=100)
-    grants = [await mine.ask(str(number)) for number in range(8)]
+    grants = [await ask(mine, str(number)) for number in range(8)]
     for grant in grants:
         assert isinstance(grant, Grant)
-        await mine.release(grant, Report.SLOW)
+        await release(mine, grant, Report.SLOW)
     assert await store.hget("unlinker:limit:default", "slowness") == b"2"
 
 
@@ -109,14 +120,14 @@ async def test_halts_are_looked_at_with_every_grant(store: "redis.asyncio.Redis"
     assert await halts.halt("default", halt)
     assert not await halts.halt("default", Halt(by=HaltedBy.OUTAGE, why="y", since=0)), "the first stands"
     for name in ("default", ALL):
-        answer = await mine.ask("a")
+        answer = await ask(mine, "a")
         assert isinstance(answer, Refused)
         assert answer.why is Refusal.HALTED
-        assert isinstance(await mine.ask("p", probing=True), Grant), "a probe is let through"
+        assert isinstance(await ask(mine, "p", probing=True), Grant), "a probe is let through"
         await store.delete("unlinker:halts", "unlinker:limit:default")
         if name == "default":
             await halts.halt(ALL, halt)
-    assert isinstance(await mine.ask("b"), Grant)
+    assert isinstance(await ask(mine, "b"), Grant)
 
 
 async def test_a_halt_is_lifted_only_by_its_own_kind(store: "redis.asyncio.Redis") -> None:
@@ -138,12 +149,27 @@ async def test_one_probe_at_a_time(store: "redis.asyncio.Redis") -> None:
 async def test_a_server_that_restarted_gives_no_place_twice(store: "redis.asyncio.Redis") -> None:
     """It may have forgotten the last second; what it gave away before must be used before it gives more."""
     mine = limiter(store, rate=50)
-    reserved = [await mine.ask(str(number)) for number in range(10)]
+    reserved = [await ask(mine, str(number)) for number in range(10)]
     assert all(isinstance(place, Grant) for place in reserved)
     last = max(int(place.start) for place in reserved if isinstance(place, Grant))
     await store.hset("unlinker:limit:default", "free_at", "0")  # the restart went back to before them
     await store.script_flush()
-    again = await mine.ask("again")
+    again = await ask(mine, "again")
     assert isinstance(again, Grant)
     assert int(again.start) > last
     assert 0.4 < again.wait <= 0.5
+
+
+async def test_many_places_at_once_are_a_tick_apart_and_within_all_bounds(store: "redis.asyncio.Redis") -> None:
+    mine = limiter(store, rate=10_000, in_flight=6)
+    places = await mine.ask("a", 4)
+    assert not isinstance(places, Refused)
+    starts = [int(place.start) for place in places]
+    assert len(places) == 4
+    assert all(later - earlier == Limits(10_000, 1, 1).tick_us for earlier, later in itertools.pairwise(starts))
+    more = await mine.ask("b", 4)
+    assert not isinstance(more, Refused)
+    assert len(more) == 2, "six in flight"
+    slow = await limiter(store, rate=20, in_flight=100).ask("c", 4)
+    assert not isinstance(slow, Refused)
+    assert len(slow) == 1, "the next one is for whoever asks next"

@@ -13,8 +13,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from worker.engine.results import celery_result
+from worker.engine.settling import as_stored
 from worker.stores import keys
-from worker.stores.records import MOVES, Admission, Arrival, Ending, Intent, Records, Retention, Status
+from worker.stores.records import MOVES, Admission, Arrival, Ending, Intent, Intention, Records, Retention, Status
 from worker.stores.wishes import Accepted, Cancelled, Wish, Wishes
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.job import Job, Relation
@@ -110,7 +111,7 @@ class RecordMachine(RuleBasedStateMachine):
     @rule(target=held, pair=consumes(held))
     def intend(self, pair: tuple[str, str]) -> tuple[str, str]:
         job_id, claim = pair
-        intent = self._do(self.records.intend("default", {job_id: claim}))[job_id]
+        (intent,) = self._do(self.records.intend([Intention("default", job_id, claim)]))
         ended = job_id in self.model.outcomes and not self._carries(job_id)
         if intent is Intent.GO:
             assert not ended, "a job that has an outcome never reaches the API again"
@@ -123,8 +124,7 @@ class RecordMachine(RuleBasedStateMachine):
     @rule(pair=consumes(held), outcome=st.sampled_from(OUTCOMES))
     def finish(self, pair: tuple[str, str], outcome: Outcome) -> None:
         job_id, _ = pair
-        result = json.dumps(celery_result(outcome, 0.0))
-        ending = Ending(job=self._job(job_id), outcome=str(outcome.kind), evidence=outcome.as_evidence(), result=result)
+        ending = Ending(self._job(job_id), as_stored(outcome, 0.0))
         waiting = [w for w, first in self.model.joined.items() if first == job_id and w not in self.model.outcomes]
         carried = self._carries(job_id)
         ((first, stands),) = self._do(self.records.finish([ending]))

@@ -1,8 +1,9 @@
 """The claimer: messages from the queue into this process, looked at before anything runs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 from redis.exceptions import RedisError
@@ -10,14 +11,15 @@ from redis.exceptions import RedisError
 from worker.engine.claims import Claims
 from worker.engine.entry import POISON_DEATHS, Entry
 from worker.engine.envelope import Envelope, Junk, for_delivery, read
-from worker.engine.inbox import Inbox, Letter
+from worker.engine.inbox import Letter
+from worker.engine.listening import Listening, count, is_revoked
 from worker.engine.settling import Settler
 from worker.stores.deliveries import Claimed, Deliveries
 from worker.stores.records import Admission, Admitted, Arrival, Records, Status
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.errors import BadArguments, Poison, UnlinkError
 from worker.unlinking.job import Job, Relation
-from worker.unlinking.outcome import dead
+from worker.unlinking.outcome import CANCELLED, dead
 
 log = structlog.get_logger(__name__)
 CLAIM_AT_ONCE = 100
@@ -44,14 +46,26 @@ class KnownTasks:
     unlink: str  # the one whose jobs have records
 
 
+class Ways(Protocol):
+    """Where a claimed job goes."""
+
+    listening: Listening
+
+    async def accept(self, entries: Sequence[Entry]) -> None:
+        """Straight to their lanes."""
+
+    def hand_over(self, letter: Letter, entry: Entry | None) -> None:
+        """Through Celery's consumer, whose task brings the job to its lane."""
+
+
 class Claimer:
     """Claims while there is room and somebody to work for."""
 
-    def __init__(self, claims: Claims, records: Records, settler: Settler, inbox: Inbox, tasks: KnownTasks) -> None:
+    def __init__(self, claims: Claims, records: Records, settler: Settler, ways: "Ways", tasks: KnownTasks) -> None:
         self._claims = claims
         self._records = records
         self._settler = settler
-        self._inbox = inbox
+        self._ways = ways
         self._tasks = tasks
 
     @property
@@ -96,19 +110,36 @@ class Claimer:
             else:
                 await self._let_in_other(found, one)
         admitted = await self._records.admit([_arrival(each) for each in arrived])
+        await self._let_in(arrived, admitted)
+
+    async def _let_in(self, arrived: Sequence[_Arrived], admitted: Sequence[Admitted]) -> None:
+        through_celery = self._ways.listening.anybody(self._tasks.unlink)
+        straight, revoked = [], []
         for each, known in zip(arrived, admitted, strict=True):
-            await self._let_in(each, known)
+            entry = await self._sift(each, known)
+            if entry is None:
+                continue
+            if entry.may_be_taken_back and is_revoked(entry.id):
+                revoked.append((entry, CANCELLED))
+            elif through_celery or not each.envelope.plain:
+                self._hand_over(each.envelope, each.claimed, entry)
+            else:
+                straight.append(entry)
+        await self._settler.end(revoked)
+        count(self._tasks.unlink, len(straight))
+        await self._ways.accept(straight)
 
     async def _put_aside(self, claimed: Claimed, why: str) -> None:
         log.error("message put aside", why=why, claim=claimed.claim)
         await self._deliveries.put_aside(claimed.claim, why)
         self._claims.let_go(claimed.claim)
 
-    async def _let_in(self, arrived: _Arrived, known: Admitted) -> None:
+    async def _sift(self, arrived: _Arrived, known: Admitted) -> Entry | None:
+        """The job, if it is to run now; everything else is settled here."""
         claim = arrived.claimed.claim
         if known.admission is not Admission.RUN:
-            self._claims.acked(claim)
-            return
+            self._claims.done(claim)
+            return None
         entry = Entry(_ticket(arrived.job, known), claim, arrived.claimed.queue, known.deaths)
         if arrived.fault is not None:
             await self._end_dead(entry, arrived.fault)
@@ -117,11 +148,11 @@ class Claimer:
         elif (eta := arrived.envelope.eta) is not None and eta > known.now:
             await self._delay(entry, eta - known.now)
         else:
-            self._deliver(arrived.envelope, arrived.claimed, entry)
+            return entry
+        return None
 
     async def _end_dead(self, entry: Entry, error: UnlinkError) -> None:
         await self._settler.end([(entry, dead(error.reason, error.code, error.text))])
-        self._claims.acked(entry.claim)
 
     async def _delay(self, entry: Entry, seconds: float) -> None:
         if await self._records.defer(entry.claim, Status.DELAYED, entry.ticket, "its eta is to come"):
@@ -133,12 +164,12 @@ class Claimer:
         if claimed.taken_over_from and await self._deliveries.count_death(envelope.id) >= POISON_DEATHS:
             await self._put_aside(claimed, f"poison: {POISON_DEATHS} workers died while they held it")
             return
-        self._deliver(envelope, claimed, None)
+        self._hand_over(envelope, claimed, None)
 
-    def _deliver(self, envelope: Envelope, claimed: Claimed, entry: Entry | None) -> None:
+    def _hand_over(self, envelope: Envelope, claimed: Claimed, entry: Entry | None) -> None:
         payload = for_delivery(envelope, claimed.claim)
         payload["headers"][ENTRY_HEADER] = entry
-        self._inbox.put(Letter(claimed.queue, payload))
+        self._ways.hand_over(Letter(claimed.queue, payload), entry)
 
 
 def _arrive(claimed: Claimed, envelope: Envelope) -> _Arrived:

@@ -11,7 +11,7 @@ log = structlog.get_logger(__name__)
 
 
 class Claims:
-    """Lives on the loop; `acked` and `rejected` may be called from any thread."""
+    """Lives on the loop."""
 
     def __init__(self, deliveries: Deliveries, window: int) -> None:
         self.deliveries = deliveries
@@ -19,13 +19,8 @@ class Claims:
         self._held: set[str] = set()
         self._done: list[str] = []
         self._back: list[str] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._to_flush = asyncio.Event()
         self._room_made = asyncio.Event()
-
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called once, on the loop, before anything else."""
-        self._loop = loop
 
     def room(self) -> int:
         """How many more messages may be claimed."""
@@ -52,18 +47,13 @@ class Claims:
         self._held.discard(claim)
         self._room_made.set()
 
-    def acked(self, claim: str) -> None:
-        """Celery is done with the message."""
-        self._soon(self._done, claim)
+    def done(self, claim: str) -> None:
+        """The message is to be acked."""
+        self._note(self._done, claim)
 
-    def rejected(self, claim: str) -> None:
-        """The message goes back to its queue."""
-        self._soon(self._back, claim)
-
-    def _soon(self, pile: list[str], claim: str) -> None:
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._note, pile, claim)
+    def back(self, claim: str) -> None:
+        """The message is to go back to its queue."""
+        self._note(self._back, claim)
 
     def _note(self, pile: list[str], claim: str) -> None:
         if claim in self._held:  # else it was moved by its job's decision, or taken over

@@ -39,6 +39,11 @@ class Entry:
         """Whether it may have killed workers: it runs alone."""
         return self.deaths >= SUSPECT_DEATHS
 
+    @property
+    def may_be_taken_back(self) -> bool:
+        """Whether nothing was sent for it that may have been carried out."""
+        return not (self.ticket.in_doubt or self.ticket.question)
+
     def settle(self, settled: Settled) -> None:
         """Tell who waits."""
         if not self.settled.done():

@@ -30,6 +30,7 @@ class Envelope:
     eta: float | None  # Unix seconds
     expires: float | None  # Unix seconds
     ignore_result: bool
+    plain: bool  # nothing in it is for Celery to do: no callbacks, chain, chord, group, stamps or time limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +58,39 @@ def read(message: bytes, known_tasks: frozenset[str] | set[str]) -> Envelope | J
     if headers.get(VERSION_HEADER, VERSION) != VERSION:
         return Junk(f"payload version {headers[VERSION_HEADER]!r}; this worker reads version {VERSION}: update it")
     try:
-        positional, arguments = _body(payload, body)
+        positional, arguments, embed = _body(payload, body)
         eta, expires = _moment(headers.get("eta")), _moment(headers.get("expires"))
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as error:
         return Junk(f"unreadable body or times: {str(error)[:200]}")
     return Envelope(
-        payload, job_id, task, arguments, positional, eta, expires, ignore_result=bool(headers.get("ignore_result"))
+        payload,
+        job_id,
+        task,
+        arguments,
+        positional,
+        eta,
+        expires,
+        ignore_result=bool(headers.get("ignore_result")),
+        plain=_is_plain(headers, embed),
     )
 
 
-def _body(payload: Mapping[str, Any], body: Any) -> tuple[list[Any], dict[str, Any]]:
+def _is_plain(headers: Mapping[str, Any], embed: object) -> bool:
+    wishes = [headers.get(name) for name in ("group", "group_index", "stamped_headers", "replaced_task_nesting")]
+    limits = headers.get("timelimit") or ()
+    return not any((*wishes, *limits, *(embed.values() if isinstance(embed, dict) else (embed,))))
+
+
+def _body(payload: Mapping[str, Any], body: Any) -> tuple[list[Any], dict[str, Any], object]:
     if payload.get("content-type") != "application/json":
         raise ValueError(f"content type {payload.get('content-type')!r}, only application/json is read")
     if payload["properties"].get("body_encoding") == "base64":
         body = base64.b64decode(body, validate=True)
     content = json.loads(body)
-    positional, arguments, _embed = content
+    positional, arguments, embed = content
     if not isinstance(positional, list) or not isinstance(arguments, dict):
         raise TypeError("the body must be [args, kwargs, embed]")
-    return positional, arguments
+    return positional, arguments, embed
 
 
 def _moment(value: object) -> float | None:

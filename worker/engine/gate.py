@@ -3,13 +3,14 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 from redis.exceptions import RedisError
 
+from worker.engine.group_commit import GroupCommit
 from worker.onoffice.errors import (
     AccountRefused,
     EmptyReply,
@@ -20,11 +21,12 @@ from worker.onoffice.errors import (
     RequestUnanswered,
     Throttled,
 )
-from worker.stores.limiter import Grant, Limiter, Refusal, Refused, Report
+from worker.stores.limiter import Grant, Limiter, Refusal, Refused, Release, Report
 
 log = structlog.get_logger(__name__)
 FULL_PAUSE = 0.05  # seconds between looks when other workers hold all places in flight
 LONGEST_PAUSE = 0.5  # seconds; a halt or a pause must be noticed within a second
+RELEASES_AT_ONCE = 100
 REDIS_PAUSE = 0.5  # seconds between tries while Redis does not answer
 SILENCES = 5  # unanswered requests in a row that make an outage; one alone may be its batch's fault
 LATE = 0.5  # of a tick: a grant used later than this would crowd the next one
@@ -52,6 +54,8 @@ class Gate:
     def __init__(self, limiter: Limiter, tick: float) -> None:
         self._limiter = limiter
         self._tick = tick
+        self._releases = GroupCommit(limiter.release, RELEASES_AT_ONCE)
+        self._releasing: set[asyncio.Task[None]] = set()
         self._released = asyncio.Event()
         self._in_use: set[str] = set()
         self._silences = 0
@@ -61,16 +65,14 @@ class Gate:
         """Whether the last requests of this process were all unanswered, or answered with an error page."""
         return self._silences >= SILENCES
 
-    async def grant(self) -> Place:
-        """Wait for a place and return when it is time to send. Raises AccountHalted."""
+    async def grants(self, wanted: int) -> list[Place]:
+        """Wait for one place at least, for up to `wanted`; returns when it is time to send. Raises AccountHalted."""
         while True:
-            answer = await self._ask()
-            if isinstance(answer, Grant):
-                place = Place(answer, time.monotonic() + answer.wait)
-                await asyncio.sleep(answer.wait)
-                if not place.is_late(self._tick):
-                    return place
-                await self.give_back(place)
+            answer = await self._ask(wanted)
+            if not isinstance(answer, Refused):
+                places = await self._wait_until_due(answer)
+                if places:
+                    return places
             elif answer.why is Refusal.HALTED:
                 raise AccountHalted("the account is halted")
             elif answer.why is Refusal.FULL:
@@ -78,10 +80,21 @@ class Gate:
             else:
                 await asyncio.sleep(min(answer.wait, LONGEST_PAUSE))
 
-    async def _ask(self) -> Grant | Refused:
+    async def _wait_until_due(self, grants: Sequence[Grant]) -> list[Place]:
+        """The places, if this process woke up in time to use them."""
+        places = [Place(grant, time.monotonic() + grant.wait) for grant in grants]
+        if grants[0].wait > 0:
+            await asyncio.sleep(grants[0].wait)
+        if not places[0].is_late(self._tick):
+            return places
+        for place in places:
+            self.give_back(place)
+        return []
+
+    async def _ask(self, wanted: int) -> list[Grant] | Refused:
         while True:
             try:
-                return await self._limiter.ask(secrets.token_hex(8))
+                return await self._limiter.ask(secrets.token_hex(8), wanted)
             except RedisError as error:
                 log.warning("no grant without Redis", error=str(error))
                 await asyncio.sleep(REDIS_PAUSE)
@@ -93,14 +106,20 @@ class Gate:
         except TimeoutError:
             return
 
-    async def give_back(self, place: Place) -> None:
+    def give_back(self, place: Place) -> None:
         """Nothing was sent on it."""
-        await self._release(place.grant, Report.UNUSED)
+        self._release_soon(Release(place.grant, Report.UNUSED))
 
-    async def _release(self, grant: Grant, report: Report, pause: float = 0.0) -> None:
+    def _release_soon(self, release: Release) -> None:
+        """Nobody has to wait for it."""
+        task = asyncio.get_running_loop().create_task(self._release(release))
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def _release(self, release: Release) -> None:
         """The request is over. A release that Redis does not hear ends with the grant's own lease."""
         try:
-            await self._limiter.release(grant, report, pause)
+            await self._releases([release])
         except RedisError as error:
             log.warning("a grant ends with its lease", error=str(error))
         self._released.set()
@@ -130,15 +149,15 @@ class Gate:
             self._silences = 0
         finally:
             self._in_use.discard(held.id)
-            await asyncio.shield(self._release(held, report, pause))
+            self._release_soon(Release(held, report, pause))
 
     async def _in_time(self, place: Place | None) -> Place:
         """A place may have grown old while Redis was away; those who waited must not send all at once."""
         if place is not None and not place.is_late(self._tick):
             return place
         if place is not None:
-            await self.give_back(place)
-        return await self.grant()
+            self.give_back(place)
+        return (await self.grants(1))[0]
 
     async def keep_renewing(self, every: float) -> None:
         """Run for ever: renew the leases of the requests on their way every `every` seconds."""

@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 import structlog
 from redis.exceptions import RedisError
 
-from worker.engine.entry import Entry, Left
+from worker.engine.entry import Entry
 from worker.engine.gate import AccountHalted, Gate, Place
+from worker.engine.group_commit import GroupCommit
 from worker.engine.settling import Settler, insist
 from worker.engine.solitude import Solitude
 from worker.onoffice.client import Client
 from worker.onoffice.protocol import Action
 from worker.onoffice.replies import Reply
 from worker.stores import keys
-from worker.stores.records import Intent, Records
+from worker.stores.records import Intent, Intention
 from worker.unlinking.decisions import Ask, Decision, Park
 from worker.unlinking.judging import Policy
 from worker.unlinking.outcome import EXPIRED
@@ -39,7 +40,7 @@ class LaneParts:
 
     client: Client
     gate: Gate
-    records: Records
+    intend: GroupCommit[Intention, Intent]
     settler: Settler
     sightings: Sightings
     solitude: Solitude
@@ -65,20 +66,29 @@ class Lane:
         self._some.set()
 
     async def run(self) -> None:
-        """Run for ever: a grant, then whatever waits by then."""
+        """Run for ever: places in the limit, then whatever waits by then."""
         while True:
             await self._some.wait()
             try:
-                place = await self._parts.gate.grant()
+                places = await self._parts.gate.grants(self._requests_wanted())
             except AccountHalted:
                 await self._parts.settler.park(self.account, self.take_waiting())
                 continue
-            entries = self._take()
-            if not entries:
+            for place in places:
+                entries = self._take()
+                if entries:
+                    self._spawn(entries, place)
+                else:
+                    self._parts.gate.give_back(place)
+            if not self._waiting:
                 self._some.clear()
-                await self._parts.gate.give_back(place)
-                continue
-            self._spawn(entries, place)
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._singles) + len(self._bulk)
+
+    def _requests_wanted(self) -> int:
+        return max(1, -(-self._waiting // self._parts.actions_per_request))
 
     def _take(self) -> list[Entry]:
         """The next request's jobs; a suspect goes alone."""
@@ -103,7 +113,7 @@ class Lane:
             self._parts.settler.abandon(entries)
 
     async def _alone(self, entries: list[Entry], place: Place) -> None:
-        await self._parts.gate.give_back(place)  # it may be long until the others are through
+        self._parts.gate.give_back(place)  # it may be long until the others are through
         async with self._parts.solitude.alone():
             await self._send(entries, None)
 
@@ -120,7 +130,7 @@ class Lane:
                 if self._parts.gate.looks_down:
                     await self._parts.settler.halt(self.account, OUTAGE)
         finally:
-            await api.close()
+            api.close()
 
     async def _unlink(self, api: "GrantedApi", going: Sequence[Entry]) -> list[tuple[Entry, Decision]]:
         unlinker = Unlinker(api, self._parts.sightings, self._parts.policy)
@@ -132,12 +142,12 @@ class Lane:
 
     async def _intend(self, entries: Sequence[Entry]) -> list[Entry]:
         """The last look before the request: who may go; everybody else is settled here."""
-        claims = {entry.id: entry.claim for entry in entries}
         alone = entries[0].suspect
-        intents = await insist(lambda: self._parts.records.intend(self.account, claims, alone=alone))
+        wanted = [Intention(self.account, entry.id, entry.claim, alone) for entry in entries]
+        intents = await insist(lambda: self._parts.intend(wanted))
         going, halted, expired = [], [], []
-        for entry in entries:
-            match intents[entry.id]:
+        for entry, intent in zip(entries, intents, strict=True):
+            match intent:
                 case Intent.GO:
                     going.append(entry)
                 case Intent.ASK:
@@ -148,7 +158,7 @@ class Lane:
                 case Intent.EXPIRED:
                     expired.append(entry)
                 case Intent.ENDED | Intent.LOST:
-                    entry.settle(Left.ELSEWHERE)
+                    self._parts.settler.leave(entry)
         await self._parts.settler.park(self.account, halted)
         await self._parts.settler.end([(entry, EXPIRED) for entry in expired])
         return going
@@ -182,7 +192,7 @@ class GrantedApi:
         place, self._place = self._place, None
         return self._parts.gate.passing(place)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Give back a grant that was not used."""
         if self._place is not None:
-            await self._parts.gate.give_back(self._place)
+            self._parts.gate.give_back(self._place)

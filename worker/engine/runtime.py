@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import EX_SOFTWARE
 
@@ -18,8 +18,10 @@ from worker.engine.claimer import Claimer, KnownTasks
 from worker.engine.claims import Claims
 from worker.engine.entry import Entry, Settled
 from worker.engine.gate import Gate
-from worker.engine.inbox import Inbox
+from worker.engine.group_commit import GroupCommit
+from worker.engine.inbox import Inbox, Letter
 from worker.engine.lane import Lane, LaneParts
+from worker.engine.listening import Listening
 from worker.engine.settling import Settler
 from worker.engine.solitude import Solitude
 from worker.engine.watch import Probe, Watch
@@ -34,9 +36,10 @@ from worker.stores.scripts import AsyncRedis
 from worker.stores.sightings import StoredSightings
 from worker.unlinking.errors import UnknownAccount
 from worker.unlinking.judging import Policy
-from worker.unlinking.outcome import dead
+from worker.unlinking.outcome import CANCELLED, dead
 
 log = structlog.get_logger(__name__)
+INTENTS_AT_ONCE = 200
 REDIS_TIMEOUT = 5.0  # seconds; a half-open connection is dropped after it
 
 
@@ -73,13 +76,17 @@ class Runtime:
         self._options = options
         self._tasks = tasks
         self.inbox = Inbox()
-        self._running: list[asyncio.Task[None]] = []
+        self.listening = Listening()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._with_celery: dict[str, Entry] = {}
         self._lanes: dict[str, Lane] = {}
         self._draining = False
 
     async def open(self) -> None:
         """Make everything and start it. Redis may be away: all of it waits for Redis by itself."""
         options = self._options
+        self._loop = asyncio.get_running_loop()
         self._queue = _connect(options.queue_url)
         self._store = self._queue if options.records_url == options.queue_url else _connect(options.records_url)
         deliveries = Deliveries(self._queue, secrets.token_hex(6), options.lease)
@@ -88,13 +95,14 @@ class Runtime:
             self._store, options.retention, same_server_as_queue=options.records_url == options.queue_url
         )
         self._claims = Claims(deliveries, options.window)
-        self._claims.attach(asyncio.get_running_loop())
         self._settler = Settler(self._records, self._claims, self._halts, random.Random())  # noqa: S311  # jitter
-        self._transport = Transport(options.onoffice_url, Timeouts(total=options.request_timeout))
+        connections = sum(access.max_in_flight for access in options.accounts.values())
+        timeouts = Timeouts(total=options.request_timeout)
+        self._transport = Transport(options.onoffice_url, timeouts, connections=max(8, connections))
         await self._transport.open()
         probes = self._open_lanes()
         watch = Watch(self._halts, deliveries, probes)
-        claimer = Claimer(self._claims, self._records, self._settler, self.inbox, self._tasks)
+        claimer = Claimer(self._claims, self._records, self._settler, self, self._tasks)
         self._claiming = self._keep(claimer.run(watch.may_claim))
         self._keep(watch.run())
         self._keep(self._claims.keep_flushing())
@@ -102,6 +110,7 @@ class Runtime:
 
     def _open_lanes(self) -> dict[str, Probe]:
         solitude = Solitude()
+        intend = GroupCommit(self._records.intend, INTENTS_AT_ONCE)
         probes = {}
         for account, access in self._options.accounts.items():
             limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
@@ -112,7 +121,7 @@ class Runtime:
             parts = LaneParts(
                 client=client,
                 gate=gate,
-                records=self._records,
+                intend=intend,
                 settler=self._settler,
                 sightings=StoredSightings(self._store, account),
                 solitude=solitude,
@@ -127,35 +136,67 @@ class Runtime:
     def _keep(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(_report_end)
-        self._running.append(task)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         return task
+
+    async def accept(self, entries: Sequence[Entry]) -> None:
+        """Claimed jobs go to their lanes."""
+        by_account: dict[str, list[Entry]] = {}
+        for entry in entries:
+            by_account.setdefault(entry.ticket.job.account, []).append(entry)
+        for account, jobs in by_account.items():
+            lane = self._lanes.get(account)
+            if lane is None:
+                outcome = dead(UnknownAccount.__name__, None, f"no credentials for account {account!r}")
+                await self._settler.end([(entry, outcome) for entry in jobs])
+            elif self._draining:
+                await self._settler.give_back(jobs)
+            else:
+                lane.put(jobs)
+
+    def hand_over(self, letter: Letter, entry: Entry | None) -> None:
+        """A message goes to Celery's consumer; a job in it comes back by `settle`."""
+        if entry is not None:
+            self._with_celery[entry.claim] = entry
+        self.inbox.put(letter)
 
     async def settle(self, entry: Entry) -> Settled:
         """Bring one claimed job to its end, or to where it waits."""
-        lane = self._lanes.get(entry.ticket.job.account)
-        if lane is None:
-            text = f"no credentials for account {entry.ticket.job.account!r}"
-            await self._settler.end([(entry, dead(UnknownAccount.__name__, None, text))])
-        elif self._draining:
-            await self._settler.give_back([entry])
-        else:
-            lane.put([entry])
+        self._with_celery.pop(entry.claim, None)
+        await self.accept([entry])
         return await entry.settled
 
     def acked(self, claim: str) -> None:
         """Celery is done with a message; any thread."""
-        self._claims.acked(claim)
+        self._from_celery(self._acked, claim)
 
     def rejected(self, claim: str) -> None:
         """Celery gives a message back; any thread."""
-        self._claims.rejected(claim)
+        self._from_celery(self._rejected, claim)
+
+    def _from_celery(self, noted: Callable[[str], None], claim: str) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(noted, claim)
+
+    def _acked(self, claim: str) -> None:
+        entry = self._with_celery.pop(claim, None)
+        if entry is None:
+            self._claims.done(claim)
+        else:  # Celery dropped it without running it, as it does when a task was revoked meanwhile
+            self._keep(self._settler.end([(entry, CANCELLED)]))
+
+    def _rejected(self, claim: str) -> None:
+        self._with_celery.pop(claim, None)
+        self._claims.back(claim)
 
     async def drain(self, grace: float | None = None) -> None:
         """Stop: nothing new is claimed or sent, unsent jobs go back at once, requests on the wire may end in time."""
         self._draining = True
         self._claiming.cancel()
         for letter in self.inbox.take_all():
-            self._claims.rejected(letter.payload["properties"]["delivery_tag"])
+            self._rejected(letter.payload["properties"]["delivery_tag"])
         for lane in self._lanes.values():
             await self._settler.give_back(lane.take_waiting())
         wire = {task: entries for lane in self._lanes.values() for task, entries in lane.on_the_wire().items()}

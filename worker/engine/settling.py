@@ -13,16 +13,18 @@ from redis.exceptions import RedisError
 
 from worker.engine.claims import Claims
 from worker.engine.entry import Entry, Left
+from worker.engine.group_commit import GroupCommit
 from worker.engine.results import celery_result
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halt, HaltedBy, Halts
-from worker.stores.records import Ending, Records, Status
+from worker.stores.records import Ending, Records, Status, StoredEnd
 from worker.unlinking.decisions import Again, Ask, Decision, End, Park, Snooze, Ticket
 from worker.unlinking.outcome import Outcome
 
 log = structlog.get_logger(__name__)
 BACKOFF_BASE = 1.0  # seconds
 BACKOFF_CAP = 60.0
+ENDINGS_AT_ONCE = 200
 REDIS_PAUSE = 0.5  # seconds between tries while Redis does not answer
 T = TypeVar("T")
 
@@ -37,6 +39,7 @@ class Settler:
 
     def __init__(self, records: Records, claims: Claims, halts: Halts, random: Random) -> None:
         self._records = records
+        self._finish = GroupCommit(records.finish, ENDINGS_AT_ONCE)
         self._claims = claims
         self._halts = halts
         self._random = random
@@ -49,18 +52,25 @@ class Settler:
         """Write outcomes, once and for all, in one round trip, however long Redis is away; only then the ack."""
         if not endings:
             return
-        wanted = [
-            Ending(
-                job=entry.ticket.job,
-                outcome=str(outcome.kind),
-                evidence=outcome.as_evidence(),
-                result=json.dumps(celery_result(outcome, time.time())),
-            )
-            for entry, outcome in endings
-        ]
-        await insist(lambda: self._records.finish(wanted))
+        now = time.time()
+        alike = {outcome for _, outcome in endings}  # most jobs of a batch end alike
+        ends = {outcome: as_stored(outcome, now) for outcome in alike}
+        wanted = [Ending(entry.ticket.job, ends[outcome], entry.claim) for entry, outcome in endings]
+        await insist(lambda: self._finish(wanted))
         for entry, outcome in endings:
+            self._done_with(entry, acked=self._records.acks)
             entry.settle(outcome)
+
+    def _done_with(self, entry: Entry, *, acked: bool) -> None:
+        if acked:
+            self._claims.let_go(entry.claim)
+        else:
+            self._claims.done(entry.claim)
+
+    def leave(self, entry: Entry) -> None:
+        """The job ended before, or another worker has it: this copy is acked."""
+        self._claims.done(entry.claim)
+        entry.settle(Left.ELSEWHERE)
 
     async def carry_out(self, account: str, decisions: Sequence[tuple[Entry, Decision]]) -> None:
         """One decision per job of one account."""
@@ -84,7 +94,7 @@ class Settler:
     async def _wait(self, account: str, entry: Entry, decision: Decision) -> None:
         ticket, status, seconds = next_ticket(entry.ticket, decision, self._random)
         if not await self._records.defer(entry.claim, status, ticket, _why(decision)):
-            entry.settle(Left.ELSEWHERE)
+            self.leave(entry)
             return
         if status is Status.PARKED:
             await self._deliveries.park(entry.claim, account)
@@ -113,6 +123,12 @@ class Settler:
             if not entry.settled.done():
                 self._claims.let_go(entry.claim)
                 entry.settle(Left.ELSEWHERE)
+
+
+def as_stored(outcome: Outcome, now: float) -> StoredEnd:
+    """An outcome as the records keep it. `now`: Unix seconds."""
+    evidence = json.dumps(outcome.as_evidence(), separators=(",", ":"))
+    return StoredEnd(str(outcome.kind), evidence, json.dumps(celery_result(outcome, now)))
 
 
 def next_ticket(ticket: Ticket, decision: Decision, random: Random) -> tuple[Ticket, Status, float]:

@@ -20,7 +20,7 @@ from worker.onoffice.protocol import harmless_read
 from worker.onoffice.replies import Answer
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import ALL, Halt, HaltedBy, Halts
-from worker.stores.limiter import Grant, Limiter, Report
+from worker.stores.limiter import Limiter, Refused, Release, Report
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY = 0.5  # seconds
@@ -70,12 +70,12 @@ class Watch:
 
     async def _probe(self, account: str, halt: Halt) -> None:
         probe = self._probes[account]
-        grant = await probe.limiter.ask(secrets.token_hex(8), probing=True)
-        if not isinstance(grant, Grant):
+        grants = await probe.limiter.ask(secrets.token_hex(8), probing=True)
+        if isinstance(grants, Refused):
             return
-        await asyncio.sleep(grant.wait)
+        await asyncio.sleep(grants[0].wait)
         works = await _answers(probe.client)
-        await probe.limiter.release(grant, Report.OK)
+        await probe.limiter.release([Release(grants[0], Report.OK)])
         if works:
             await probe.limiter.start_gently()
             await self._halts.release(account, halt.by)

@@ -76,6 +76,11 @@ def job(job_id: str) -> str:
     return JOB_PREFIX + job_id
 
 
+def relation(account: str, relationtype: str, parentid: int, childid: int) -> str:
+    """How a relation is named within keys."""
+    return f"{account}:{relationtype}:{parentid}:{childid}"
+
+
 def open_relation(account: str, relationtype: str, parentid: int, childid: int) -> str:
     """String: id of the job that waits for this relation; later wishes join it."""
-    return f"{OPEN_PREFIX}{account}:{relationtype}:{parentid}:{childid}"
+    return OPEN_PREFIX + relation(account, relationtype, parentid, childid)

@@ -64,6 +64,15 @@ class Refused:
     wait: float = 0.0  # seconds, a hint
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A grant that is over, or was not used."""
+
+    grant: Grant
+    report: Report
+    pause: float = 0.0  # seconds nobody shall send, for SLOW
+
+
 class Limiter:
     """Grants for one account."""
 
@@ -72,37 +81,42 @@ class Limiter:
         self._account = account
         self._limits = limits
 
-    async def ask(self, grant_id: str, *, probing: bool = False) -> Grant | Refused:
-        """A place for one request, or why there is none. Raises redis.exceptions.RedisError: then nothing is sent.
+    async def ask(self, grant_id: str, wanted: int = 1, *, probing: bool = False) -> list[Grant] | Refused:
+        """Up to `wanted` places for requests, or why there is none; only the first may have to wait.
 
         `probing`: a harmless read that finds out whether a halt can be lifted; only halts do not stop it.
+        Raises redis.exceptions.RedisError: then nothing is sent.
         """
         limits = self._limits
         halts = keys.probe(keys.HALTS) if probing else keys.HALTS
         names = [keys.limit(self._account), keys.in_flight(self._account), halts]
-        lease_ms = int(limits.grant_lease * 1000)
         arguments: list[Word] = [
             self._account,
             grant_id,
             limits.tick_us,
             limits.max_in_flight,
-            lease_ms,
+            int(limits.grant_lease * 1000),
             limits.horizon_us,
+            wanted,
         ]
         first = Call("limit", names, [*arguments, 1])
-        word, wait_us, *place = await run(self._client, Call("limit", names, [*arguments, 0]), first)
-        if word == b"go":
-            start, next_free = place
-            return Grant(grant_id, wait_us / 1_000_000, start.decode(), next_free.decode())
-        return Refused(Refusal(word.decode()), wait_us / 1_000_000)
+        word, wait_us, *places = await run(self._client, Call("limit", names, [*arguments, 0]), first)
+        wait = wait_us / 1_000_000
+        if word != b"go":
+            return Refused(Refusal(word.decode()), wait)
+        return [
+            Grant(f"{grant_id}:{number}", wait, start.decode(), next_free.decode())
+            for number, (start, next_free) in enumerate(zip(places[::2], places[1::2], strict=True), start=1)
+        ]
 
-    async def release(self, grant: Grant, report: Report, pause: float = 0.0) -> None:
-        """The request is over, or was not sent. `pause`: seconds nobody shall send, for SLOW."""
-        names = [keys.limit(self._account), keys.in_flight(self._account)]
-        arguments: list[Word] = [
-            grant.id, str(report), self._limits.tick_us, int(pause * 1_000_000), grant.start, grant.next_free,
-        ]  # fmt: skip
-        await run(self._client, Call("release", names, arguments))
+    async def release(self, releases: Sequence[Release]) -> list[None]:
+        """Requests are over, or were not sent."""
+        arguments: list[Word] = [self._limits.tick_us]
+        for each in releases:
+            grant = each.grant
+            arguments += (grant.id, str(each.report), int(each.pause * 1_000_000), grant.start, grant.next_free)
+        await run(self._client, Call("release", [keys.limit(self._account), keys.in_flight(self._account)], arguments))
+        return [None] * len(releases)
 
     async def renew(self, grants: Sequence[str]) -> None:
         """Prolong the leases of grants in use."""

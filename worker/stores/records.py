@@ -15,9 +15,11 @@ from enum import StrEnum
 from typing import Any
 
 from worker.stores import keys
-from worker.stores.scripts import AsyncRedis, Call, Word, run, run_many
+from worker.stores.scripts import AsyncRedis, Call, Word, run
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.job import Job
+
+NOWHERE = "-"  # for keys of the queue when it is on another server
 
 
 class Status(StrEnum):
@@ -88,14 +90,32 @@ class Intent(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Intention:
+    """A job that is about to be sent."""
+
+    account: str
+    job_id: str
+    claim: str
+    alone: bool = False  # nothing else of this process is on the wire, so that a death is the job's own
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEnd:
+    """How jobs end, as it is stored."""
+
+    outcome: str
+    evidence: str  # the outcome's fields as JSON
+    result: str  # Celery's result as JSON with @ID@ for the job's id
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
-    """A job's outcome on its way to the record."""
+    """One job's end."""
 
     job: Job
-    outcome: str
-    evidence: Mapping[str, object]  # the outcome's fields
-    result: str  # Celery's result as JSON with @ID@ for the job's id
+    end: StoredEnd
+    claim: str = ""  # acked with the outcome if the queue is on the same server; "": nothing to ack
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,51 +136,72 @@ class Records:
 
     async def admit(self, arrivals: Sequence[Arrival]) -> list[Admitted]:
         """Make or refresh the records of claimed jobs, in one round trip."""
-        rows = await run_many(self._client, [self._admit_call(arrival) for arrival in arrivals])
-        return [_admitted(row) for row in rows]
+        if not arrivals:
+            return []
+        names = [keys.CLAIMED if self._same_server else NOWHERE, *(keys.job(arrival.job.id) for arrival in arrivals)]
+        arguments: list[Word] = []
+        for arrival in arrivals:
+            expires = "" if arrival.expires is None else int(arrival.expires * 1000)
+            fields = record_fields(arrival.job, ignore_result=arrival.ignore_result)
+            arguments += (arrival.claim, arrival.taken_over_from, expires, 2 * len(fields))
+            for field in fields.items():
+                arguments += field
+        return [_admitted(row) for row in await run(self._client, Call("admit", names, arguments))]
 
-    def _admit_call(self, arrival: Arrival) -> Call:
-        record = keys.job(arrival.job.id)
-        expires = "" if arrival.expires is None else int(arrival.expires * 1000)
-        fields = record_fields(arrival.job, ignore_result=arrival.ignore_result)
-        names = [record, keys.CLAIMED if self._same_server else record]
-        flat = [word for pair in fields.items() for word in pair]
-        return Call("admit", names, [arrival.claim, arrival.taken_over_from, expires, *flat])
-
-    async def intend(self, account: str, claims: Mapping[str, str], *, alone: bool = False) -> dict[str, Intent]:
-        """Store the intent of sending these jobs (id -> claim); says for each whether it may go.
-
-        `alone`: nothing else of this process is on the wire, so that a death is the job's own.
-        """
-        names = [keys.HALTS, *(keys.job(job_id) for job_id in claims)]
-        words = await run(self._client, Call("intend", names, [account, int(alone), *claims.values()]))
-        return {job_id: Intent(word.decode()) for job_id, word in zip(claims, words, strict=True)}
+    async def intend(self, intentions: Sequence[Intention]) -> list[Intent]:
+        """Store the intents of sending these jobs; says for each whether it may go."""
+        if not intentions:
+            return []
+        names = [keys.HALTS, *(keys.job(each.job_id) for each in intentions)]
+        arguments: list[Word] = []
+        for each in intentions:
+            arguments += (each.account, each.claim, int(each.alone))
+        words = await run(self._client, Call("intend", names, arguments))
+        return [Intent(word.decode()) for word in words]
 
     async def finish(self, endings: Sequence[Ending]) -> list[tuple[bool, str]]:
-        """End jobs, once and for all: (whether this call did it, the outcome that stands) for each."""
-        rows = await run_many(self._client, [self._finish_call(ending) for ending in endings])
-        return [(bool(first), stands.decode()) for first, stands in rows]
+        """End jobs, once and for all: (whether this call did it, the outcome that stands) for each, in their order."""
+        if not endings:
+            return []
+        groups: dict[StoredEnd, list[int]] = {}
+        for number, ending in enumerate(endings):
+            groups.setdefault(ending.end, []).append(number)
+        stands = await run(self._client, Call("finish", self._finish_keys, self._finish_arguments(endings, groups)))
+        found: list[tuple[bool, str]] = [(False, "")] * len(endings)
+        for number, word in zip((n for numbers in groups.values() for n in numbers), stands, strict=True):
+            found[number] = (False, word.decode()) if word else (True, endings[number].end.outcome)
+        return found
 
-    def _finish_call(self, ending: Ending) -> Call:
-        job = ending.job
-        relation = job.relation
-        names = [
-            keys.job(job.id),
-            keys.WISHES_PREFIX + job.id,
-            keys.DEAD,
-            keys.COUNTERS,
-            keys.open_relation(job.account, relation.relationtype, relation.parentid, relation.childid),
-        ]
+    @property
+    def acks(self) -> bool:
+        """Whether `finish` acks too."""
+        return self._same_server
+
+    @property
+    def _finish_keys(self) -> list[str]:
+        queue = [keys.CLAIMED, keys.LEASES] if self._same_server else [NOWHERE, NOWHERE]
+        return [keys.DEAD, keys.COUNTERS, *queue]
+
+    def _finish_arguments(self, endings: Sequence[Ending], groups: Mapping[StoredEnd, Sequence[int]]) -> list[Word]:
         arguments: list[Word] = [
-            job.id,
-            ending.outcome,
-            json.dumps(ending.evidence, separators=(",", ":")),
-            ending.result,
+            keys.JOB_PREFIX,
+            keys.WISHES_PREFIX,
+            keys.OPEN_PREFIX,
             keys.RESULT_PREFIX,
             self._retention.results,
             self._retention.records,
         ]
-        return Call("finish", names, arguments)
+        for end, numbers in groups.items():
+            arguments += (end.outcome, end.evidence, end.result, len(numbers))
+            for number in numbers:
+                job = endings[number].job
+                relation = job.relation
+                arguments += (
+                    job.id,
+                    keys.relation(job.account, relation.relationtype, relation.parentid, relation.childid),
+                    endings[number].claim,
+                )
+        return arguments
 
     async def defer(self, claim: str, status: Status, ticket: Ticket, why: str) -> bool:
         """Note that a job waits, and what its next attempt must know; False when it is no longer ours."""

@@ -65,3 +65,4 @@ def dead(reason: str, code: int | None = None, message: str = "", evidence: Evid
 
 
 EXPIRED = Outcome(kind=Kind.EXPIRED, reason="Expired", message="the deadline passed before the job could run")
+CANCELLED = Outcome(kind=Kind.CANCELLED)

@@ -1,43 +1,69 @@
--- End a job, once and for all. The first writer wins; everybody else is told what stands.
--- KEYS: record, wishes of the record, dead letters, counters, open relation
--- ARGV: job id, outcome, outcome's fields as JSON, Celery's result with @ID@ for the id (or ""), its key prefix,
---       seconds to keep results, seconds to keep records, Celery's state
--- Returns {1, outcome} when this call ended the job, {0, outcome} when it had ended before.
-local record, wishes, dead, counters, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local id, outcome, fields, meta = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- End jobs, once and for all. The first writer wins; everybody else is told what stands. Then, and only then, the ack.
+-- KEYS: dead letters, counters, claimed (or "-"), leases (or "-")
+-- ARGV: record prefix, wishes prefix, open relation prefix, Celery's key prefix, seconds to keep results, seconds to keep
+--       records, then groups of jobs that end alike: outcome, its fields as JSON, Celery's result with @ID@ for the id (or
+--       ""), number of jobs, and for each of them: id, relation, claim (or "": nothing to ack)
+-- Returns per job "" when this call ended it, else the outcome that had ended it before.
+local dead, counters, claimed, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local prefix, wishes_prefix, open_prefix, result_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local results_ttl, records_ttl = ARGV[5], ARGV[6]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
-local function write(job, key)
-  redis.call('HSET', key, 'status', 'ended', 'outcome', outcome, 'evidence', fields, 'ended_at', now)
-  redis.call('HDEL', key, 'carries')
-  redis.call('EXPIRE', key, ARGV[7])
-  redis.call('HINCRBY', counters, outcome, 1)
-  if outcome == 'dead' or outcome == 'expired' then
+local function write(job, how)
+  local key = prefix .. job
+  local silent = redis.call('HGET', key, 'ignore_result') == '1'
+  redis.call('HSET', key, 'status', 'ended', 'outcome', how.outcome, 'evidence', how.fields, 'ended_at', now)
+  redis.call('HDEL', key, 'carries', 'claim')
+  if how.outcome == 'dead' or how.outcome == 'expired' then
     redis.call('ZADD', dead, now, job)
     redis.call('PERSIST', key) -- a dead letter stays until somebody replays or discards it
+  else
+    redis.call('EXPIRE', key, records_ttl)
   end
-  if meta ~= '' and redis.call('HGET', key, 'ignore_result') ~= '1' then
-    local text = string.gsub(meta, '@ID@', function() return job end)
-    redis.call('SET', ARGV[5] .. job, text, 'EX', ARGV[6])
-    redis.call('PUBLISH', ARGV[5] .. job, text)
+  how.written = how.written + 1
+  if how.meta ~= '' and not silent then
+    local text = string.gsub(how.meta, '@ID@', function() return job end)
+    redis.call('SET', result_prefix .. job, text, 'EX', results_ttl)
+    redis.call('PUBLISH', result_prefix .. job, text)
   end
 end
 
-local stands = redis.call('HGET', record, 'outcome')
-local carries = redis.call('HGET', record, 'carries')
-if stands and not carries then return {0, stands} end
-if redis.call('GET', open) == id then redis.call('DEL', open) end
-local prefix = string.sub(record, 1, #record - #id)
-for _, joined in ipairs(redis.call('LRANGE', wishes, 0, -1)) do
-  if not redis.call('HGET', prefix .. joined, 'outcome') then write(joined, prefix .. joined) end
+local function finish(id, relation, how)
+  local record, wishes, open = prefix .. id, wishes_prefix .. id, open_prefix .. relation
+  local f = redis.call('HMGET', record, 'outcome', 'carries')
+  local stands, carries = f[1], f[2]
+  if stands and not carries then return stands end
+  if redis.call('GET', open) == id then redis.call('DEL', open) end
+  local joined = redis.call('LRANGE', wishes, 0, -1)
+  for _, wish in ipairs(joined) do
+    if redis.call('HEXISTS', prefix .. wish, 'outcome') == 0 then write(wish, how) end
+  end
+  if #joined > 0 then redis.call('DEL', wishes) end
+  if carries then -- its own wish was taken back; it ran for the wishes that had joined it
+    redis.call('HDEL', record, 'carries')
+    redis.call('HSET', record, 'status', 'ended')
+    redis.call('EXPIRE', record, records_ttl)
+    return stands
+  end
+  write(id, how)
+  return ''
 end
-redis.call('DEL', wishes)
-if carries then -- its own wish was taken back; it ran for the wishes that had joined it
-  redis.call('HDEL', record, 'carries')
-  redis.call('HSET', record, 'status', 'ended')
-  redis.call('EXPIRE', record, ARGV[7])
-  return {0, stands}
+
+local out, at = {}, 7
+while at <= #ARGV do
+  local how = {outcome = ARGV[at], fields = ARGV[at + 1], meta = ARGV[at + 2], written = 0}
+  local last = at + 3 + 3 * tonumber(ARGV[at + 3])
+  at = at + 4
+  while at <= last do
+    out[#out + 1] = finish(ARGV[at], ARGV[at + 1], how)
+    local claim = ARGV[at + 2]
+    if claim ~= '' and claimed ~= '-' then
+      redis.call('HDEL', claimed, claim)
+      redis.call('ZREM', leases, claim)
+    end
+    at = at + 3
+  end
+  if how.written > 0 then redis.call('HINCRBY', counters, how.outcome, how.written) end
 end
-write(id, record)
-return {1, outcome}
+return out

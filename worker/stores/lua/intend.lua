@@ -1,19 +1,29 @@
 -- "These jobs are about to be sent": the last look before a request, and the intent that a crash leaves behind.
--- KEYS: halts, then the records   ARGV: account, 1 if the job runs alone, then the claims in the same order
+-- KEYS: halts, then the records   ARGV: per job: account, claim, 1 if it runs alone
 -- Returns one word per job: go, ended (cancelled jobs too), lost (another worker has it), halted, expired, or
 -- ask (expired, but an open question must still be answered: read back, delete nothing).
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local halted = redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 or redis.call('HEXISTS', KEYS[1], '*') == 1
+local all_halted = redis.call('HEXISTS', KEYS[1], '*') == 1
+local halted = {}
+
+local function is_halted(account)
+  if halted[account] == nil then
+    halted[account] = all_halted or redis.call('HEXISTS', KEYS[1], account) == 1
+  end
+  return halted[account]
+end
+
 local out = {}
 for i = 2, #KEYS do
+  local account, claim, alone = ARGV[3 * i - 5], ARGV[3 * i - 4], ARGV[3 * i - 3]
   local f = redis.call('HMGET', KEYS[i], 'status', 'claim', 'deadline', 'in_doubt', 'carries')
   local word = 'go'
   if f[1] == 'ended' and not f[5] then word = 'ended'
-  elseif f[2] ~= ARGV[i + 1] then word = 'lost'
-  elseif halted then word = 'halted'
+  elseif f[2] ~= claim then word = 'lost'
+  elseif is_halted(account) then word = 'halted'
   elseif f[3] and tonumber(f[3]) < now then word = f[4] == '1' and 'ask' or 'expired' end
-  if word == 'go' then redis.call('HSET', KEYS[i], 'status', 'sent', 'sent_at', now, 'alone', ARGV[2]) end
+  if word == 'go' then redis.call('HSET', KEYS[i], 'status', 'sent', 'sent_at', now, 'alone', alone) end
   out[#out + 1] = word
 end
 return out

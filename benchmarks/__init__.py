@@ -1,0 +1,1 @@
+"""How fast is it? Measured against its own floor and against other queues, in the same run."""

@@ -1,0 +1,64 @@
+"""Who listens to Celery's side of a job? If nobody does, the job goes straight to its lane.
+
+Celery's consumer, request and tracer cost a job more than everything else that is done for it. They are gone through
+when somebody would notice: a receiver of a task signal, events switched on, a rate limit set by remote control, or a
+message that asks Celery for something (link, chain, chord, group, stamps, a time limit). Results, states, revokes and
+the worker's counters are the same on both ways.
+"""
+
+from typing import Any
+
+from celery import bootsteps, signals
+from celery.worker import state
+
+SIGNALS = (
+    signals.task_received,
+    signals.task_prerun,
+    signals.task_postrun,
+    signals.task_success,
+    signals.task_failure,
+    signals.task_retry,
+    signals.task_revoked,
+    signals.task_internal_error,
+)
+
+
+class Listening:
+    """Lives on the loop; `consumer` is set by Celery's main thread once its consumer has started."""
+
+    def __init__(self) -> None:
+        self.consumer: Any = None
+
+    def anybody(self, task: str) -> bool:
+        """Whether every job of this task has to go through Celery just now."""
+        return bool(
+            any(signal.receivers for signal in SIGNALS)
+            or state.revoked_stamps
+            or (self.consumer is not None and self._consumer_listens(task))
+        )
+
+    def _consumer_listens(self, task: str) -> bool:
+        events = self.consumer.event_dispatcher
+        task_events = events is not None and events.enabled and (not events.groups or "task" in events.groups)
+        return bool(task_events or self.consumer.task_buckets.get(task))
+
+
+class NoteConsumer(bootsteps.StartStopStep):
+    """Tells the runtime of the process which consumer it has."""
+
+    requires = ("celery.worker.consumer.events:Events",)
+
+    def start(self, parent: Any) -> None:
+        """Called by Celery for every new connection; `parent` is its consumer."""
+        parent.app.runtime.listening.consumer = parent
+
+
+def is_revoked(task_id: str) -> bool:
+    """Whether Celery's remote control revoked it."""
+    return task_id in state.revoked
+
+
+def count(task: str, how_many: int) -> None:
+    """What `celery inspect stats` shows as this worker's total."""
+    state.total_count[task] += how_many
+    state.all_total_count[0] += how_many
