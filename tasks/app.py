@@ -6,7 +6,10 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
-from tasks.unlink import NAME, Unlink
+from tasks.unlink import NAME as UNLINK
+from tasks.unlink import Unlink
+from tasks.unlink_many import NAME as UNLINK_MANY
+from tasks.unlink_many import UnlinkMany
 from worker.engine.claimer import KnownTasks
 from worker.engine.listening import NoteConsumer
 from worker.engine.runtime import Runtime, RuntimeOptions
@@ -28,8 +31,9 @@ def make_worker_app(options: RuntimeOptions, celery_options: Mapping[str, Any]) 
     check_fit()
     app = UnlinkerApp("unlinker", set_as_current=True)
     app.register_task(Unlink())
+    app.register_task(UnlinkMany())
     names = frozenset(name for name in app.tasks if name.startswith("unlinker."))
-    app.runtime = Runtime(options, KnownTasks(names, NAME))
+    app.runtime = Runtime(options, KnownTasks(names, UNLINK, UNLINK_MANY))
     app.steps["consumer"].add(NoteConsumer)
     app.conf.update(celery_options)
     app.conf.update(

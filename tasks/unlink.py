@@ -5,7 +5,7 @@ from typing import Any
 
 from celery.exceptions import Ignore
 
-from worker.engine.claimer import ENTRY_HEADER
+from worker.engine.claimer import HELD_HEADER
 from worker.engine.coroutine_task import CoroutineTask
 from worker.engine.runtime import Runtime
 from worker.unlinking.errors import UnlinkError
@@ -23,7 +23,7 @@ class Unlink(CoroutineTask):
 
     async def body(self, runtime: Runtime, request: Mapping[str, Any]) -> object:
         """The result of a job that succeeded; raises the reason of one that is dead or expired."""
-        settled = await runtime.settle(request[ENTRY_HEADER])
+        settled = await runtime.settle(request[HELD_HEADER])
         if not isinstance(settled, Outcome) or settled.kind is Kind.CANCELLED:
             raise Ignore("no outcome of ours to report")
         if settled.succeeded:

@@ -18,6 +18,7 @@ import redis
 from config.embedded_valkey import ensure_running, stop
 from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN
 from tasks.unlink import NAME
+from tasks.unlink_many import NAME as UNLINK_MANY
 from worker.engine import envelope
 from worker.stores import keys
 from worker.stores.wishes import Wish, Wishes
@@ -189,6 +190,18 @@ class House:
         del message["headers"][envelope.VERSION_HEADER]
         self.client.lpush(keys.QUEUES[0], json.dumps(message))
         return job_id
+
+    def push_chunk(self, relations: Sequence[object], **arguments: object) -> str:
+        """A chunk, straight into the bulk queue; returns its id."""
+        chunk_id = str(uuid.uuid4())
+        content = {"relations": list(relations), **arguments}
+        self.client.lpush(keys.QUEUES[2], envelope.write(UNLINK_MANY, chunk_id, content, keys.QUEUES[2]))
+        return chunk_id
+
+    def rows(self, run: str) -> bytes:
+        """One byte per row of a run."""
+        stored: Any = self.client.get(keys.rows(run))
+        return bytes(stored or b"")
 
     def unlink(self, kind: str, parentid: int, childid: int, **more: object) -> str:
         """A job through our own door; returns its id."""

@@ -15,7 +15,18 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from worker.engine.results import celery_result
 from worker.engine.settling import as_stored
 from worker.stores import keys
-from worker.stores.records import MOVES, Admission, Arrival, Ending, Intent, Intention, Records, Retention, Status
+from worker.stores.records import (
+    MOVES,
+    Admission,
+    Arrival,
+    Ending,
+    Intent,
+    Intention,
+    Records,
+    Retention,
+    Status,
+    record_fields,
+)
 from worker.stores.wishes import Accepted, Cancelled, Wish, Wishes
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.job import Job, Relation
@@ -94,7 +105,8 @@ class RecordMachine(RuleBasedStateMachine):
         self.sync.hset(keys.CLAIMED, claim, "x")
         if crashed and before:
             self.sync.hdel(keys.CLAIMED, before)
-        arrival = Arrival(job=self._job(job_id), claim=claim, taken_over_from=before if crashed else "")
+        fields = record_fields(self._job(job_id))
+        arrival = Arrival(id=job_id, fields=fields, claim=claim, taken_over_from=before if crashed else "")
         (known,) = self._do(self.records.admit([arrival]))
         if job_id in self.model.outcomes and not self._carries(job_id):
             assert known.admission is Admission.ENDED
@@ -124,7 +136,8 @@ class RecordMachine(RuleBasedStateMachine):
     @rule(pair=consumes(held), outcome=st.sampled_from(OUTCOMES))
     def finish(self, pair: tuple[str, str], outcome: Outcome) -> None:
         job_id, _ = pair
-        ending = Ending(self._job(job_id), as_stored(outcome, 0.0))
+        relation = keys.relation("default", "calendar:address", int(job_id.split("-")[1]), 5)
+        ending = Ending(job_id, relation, as_stored(outcome, 0.0))
         waiting = [w for w, first in self.model.joined.items() if first == job_id and w not in self.model.outcomes]
         carried = self._carries(job_id)
         ((first, stands),) = self._do(self.records.finish([ending]))

@@ -69,7 +69,7 @@ def test_a_read_only_type_is_refused_at_once() -> None:
 
 def test_a_job_survives_its_own_arguments() -> None:
     job = Job.from_arguments("x", {**GOOD, "requested_by": "crm", "not_after": "2026-01-31T18:00:00+01:00"})
-    assert job.not_after == 1769878800.0
+    assert job.terms.not_after == 1769878800.0
     assert job.account == "default"
     assert Job.from_arguments("x", job.as_arguments()) == job
 

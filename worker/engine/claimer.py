@@ -8,34 +8,30 @@ from typing import Protocol
 import structlog
 from redis.exceptions import RedisError
 
-from worker.engine.claims import Claims
+from worker.engine.arrivals import Arrived, arrive_chunk, arrive_job, ticket
+from worker.engine.claims import Claims, Room
 from worker.engine.entry import POISON_DEATHS, Entry
 from worker.engine.envelope import Envelope, Junk, for_delivery, read
 from worker.engine.inbox import Letter
 from worker.engine.listening import Listening, count, is_revoked
-from worker.engine.settling import Settler
+from worker.engine.open_chunk import OpenChunk
+from worker.engine.settling import Settler, insist
+from worker.stores import keys
 from worker.stores.deliveries import Claimed, Deliveries
-from worker.stores.records import Admission, Admitted, Arrival, Records, Status
-from worker.unlinking.decisions import Ticket
-from worker.unlinking.errors import BadArguments, Poison, UnlinkError
-from worker.unlinking.job import Job, Relation
-from worker.unlinking.outcome import CANCELLED, dead
+from worker.stores.records import Admission, Admitted, Records, Status
+from worker.stores.rows import RowEnding, Rows
+from worker.unlinking.errors import Poison
+from worker.unlinking.job import Job
+from worker.unlinking.outcome import CANCELLED, Outcome, dead
 
 log = structlog.get_logger(__name__)
+BULK = keys.QUEUES[2]
 CLAIM_AT_ONCE = 100
 IDLE_WAIT = 0.25  # seconds; other queues and priorities than the first are looked at this often when all is quiet
+FULL_WAIT = 0.02  # seconds between looks for single jobs while there is no room for more bulk
 REDIS_PAUSE = 0.5
-ENTRY_HEADER = "unlinker_entry"  # how the job's entry travels through Celery to its task's body, in this process only
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    """A readable message and the job in it, or what is wrong with the job."""
-
-    claimed: Claimed
-    envelope: Envelope
-    job: Job
-    fault: UnlinkError | None = None
+HELD_HEADER = "unlinker_held"  # how a job travels through Celery to its task's body, in this process only
+Held = Entry | OpenChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +39,27 @@ class KnownTasks:
     """What may stand in a message."""
 
     names: frozenset[str]  # every task of the app
-    unlink: str  # the one whose jobs have records
+    unlink: str  # its messages are jobs
+    unlink_many: str  # its messages are chunks of jobs
 
 
 class Ways(Protocol):
-    """Where a claimed job goes."""
+    """Where what was claimed goes."""
 
     listening: Listening
 
     async def accept(self, entries: Sequence[Entry]) -> None:
         """Straight to their lanes."""
 
-    def hand_over(self, letter: Letter, entry: Entry | None) -> None:
+    def hand_over(self, letter: Letter, held: Held | None) -> None:
         """Through Celery's consumer, whose task brings the job to its lane."""
 
 
 class Claimer:
     """Claims while there is room and somebody to work for."""
 
-    def __init__(self, claims: Claims, records: Records, settler: Settler, ways: "Ways", tasks: KnownTasks) -> None:
+    def __init__(self, claims: Claims, settler: Settler, ways: Ways, tasks: KnownTasks) -> None:
         self._claims = claims
-        self._records = records
         self._settler = settler
         self._ways = ways
         self._tasks = tasks
@@ -71,6 +67,14 @@ class Claimer:
     @property
     def _deliveries(self) -> Deliveries:
         return self._claims.deliveries
+
+    @property
+    def _records(self) -> Records:
+        return self._settler.books.records
+
+    @property
+    def _rows(self) -> Rows:
+        return self._settler.books.rows
 
     async def run(self, may_claim: Callable[[], bool]) -> None:
         """Run for ever."""
@@ -83,21 +87,28 @@ class Claimer:
 
     async def _step(self, may_claim: Callable[[], bool]) -> None:
         room = self._claims.room()
-        if room <= 0 or not may_claim():
+        if room.messages <= 0 or not may_claim():
             await self._claims.wait_for_room(IDLE_WAIT)
             return
-        claimed = await self._deliveries.claim(min(room, CLAIM_AT_ONCE))
+        claimed = await self._deliveries.claim(min(room.messages, CLAIM_AT_ONCE), room.bulk)
         if not claimed:
-            await self._deliveries.wait_for_message(IDLE_WAIT)
+            await self._rest(room)
             return
         for one in claimed:
-            self._claims.hold(one.claim)
+            self._claims.hold(one.claim, int(one.queue == BULK))
         try:
             await self._take(claimed)
         except RedisError:
             for one in claimed:
                 self._claims.let_go(one.claim)  # their leases run out, and somebody takes them over
             raise
+
+    async def _rest(self, room: Room) -> None:
+        """Until something comes; while bulk waits for room there may be some at any moment."""
+        if room.bulk > 0:
+            await self._deliveries.wait_for_message(IDLE_WAIT)
+        else:
+            await self._claims.wait_for_room(FULL_WAIT)
 
     async def _take(self, claimed: list[Claimed]) -> None:
         arrived = []
@@ -106,58 +117,74 @@ class Claimer:
             if isinstance(found, Junk):
                 await self._put_aside(one, found.why)
             elif found.task == self._tasks.unlink:
-                arrived.append(_arrive(one, found))
+                arrived.append(arrive_job(one, found))
+            elif found.task == self._tasks.unlink_many:
+                arrived.append(arrive_chunk(one, found))
             else:
                 await self._let_in_other(found, one)
-        admitted = await self._records.admit([_arrival(each) for each in arrived])
-        await self._let_in(arrived, admitted)
-
-    async def _let_in(self, arrived: Sequence[_Arrived], admitted: Sequence[Admitted]) -> None:
+        admitted = await self._records.admit([each.arrival for each in arrived])
+        straight: list[Entry] = []
         through_celery = self._ways.listening.anybody(self._tasks.unlink)
-        straight, revoked = [], []
         for each, known in zip(arrived, admitted, strict=True):
-            entry = await self._sift(each, known)
-            if entry is None:
+            held = await self._sift(each, known)
+            if held is None:
                 continue
-            if entry.may_be_taken_back and is_revoked(entry.id):
-                revoked.append((entry, CANCELLED))
-            elif through_celery or not each.envelope.plain:
-                self._hand_over(each.envelope, each.claimed, entry)
+            if through_celery or not each.envelope.plain:
+                self._hand_over(each.envelope, each.claimed, held)
             else:
-                straight.append(entry)
-        await self._settler.end(revoked)
-        count(self._tasks.unlink, len(straight))
+                straight += await self.open(held)
         await self._ways.accept(straight)
+
+    async def _sift(self, arrived: Arrived, known: Admitted) -> Held | None:
+        """The job or chunk, if it is to run now; everything else is settled here."""
+        if known.admission is not Admission.RUN:
+            self._claims.done(arrived.claimed.claim)
+            return None
+        held = self._hold(arrived, known)
+        end = _end_at_once(arrived, known, held)
+        if end is not None:
+            await self._settler.end_whole(held, end)
+            return None
+        eta = arrived.envelope.eta
+        if eta is not None and eta > known.now:
+            await self._delay(held, eta - known.now)
+            return None
+        count(arrived.envelope.task, 1)
+        return held
+
+    def _hold(self, arrived: Arrived, known: Admitted) -> Held:
+        claim, content = arrived.claimed.claim, arrived.content
+        if isinstance(content, Job):
+            return Entry(ticket(content, known), claim, arrived.claimed.queue, known.deaths)
+        self._claims.hold(claim, len(content.rows))
+        return OpenChunk(content, claim, self._settler.close_soon, known.deaths, known.waiting)
+
+    async def open(self, held: Held) -> list[Entry]:
+        """A job, or the rows of a chunk that have no outcome yet."""
+        if isinstance(held, Entry):
+            return [held]
+        (states,) = await insist(lambda: self._rows.states([held.chunk]))
+        unreadable = [RowEnding(held.chunk, row, None, how) for row, how in held.unreadable(states)]
+        await self._settler.end_rows(unreadable)
+        entries = held.entries(states)
+        if not entries:
+            self._settler.close_soon(held)
+        return entries
 
     async def _put_aside(self, claimed: Claimed, why: str) -> None:
         log.error("message put aside", why=why, claim=claimed.claim)
         await self._deliveries.put_aside(claimed.claim, why)
         self._claims.let_go(claimed.claim)
 
-    async def _sift(self, arrived: _Arrived, known: Admitted) -> Entry | None:
-        """The job, if it is to run now; everything else is settled here."""
-        claim = arrived.claimed.claim
-        if known.admission is not Admission.RUN:
-            self._claims.done(claim)
-            return None
-        entry = Entry(_ticket(arrived.job, known), claim, arrived.claimed.queue, known.deaths)
-        if arrived.fault is not None:
-            await self._end_dead(entry, arrived.fault)
-        elif known.lone_deaths >= POISON_DEATHS:
-            await self._end_dead(entry, Poison(Poison.__name__, None, f"{known.lone_deaths} workers died of it alone"))
-        elif (eta := arrived.envelope.eta) is not None and eta > known.now:
-            await self._delay(entry, eta - known.now)
+    async def _delay(self, held: Held, seconds: float) -> None:
+        why = "its eta is to come"
+        if isinstance(held, Entry):
+            waits = await self._records.defer(held.claim, Status.DELAYED, held.ticket, why)
         else:
-            return entry
-        return None
-
-    async def _end_dead(self, entry: Entry, error: UnlinkError) -> None:
-        await self._settler.end([(entry, dead(error.reason, error.code, error.text))])
-
-    async def _delay(self, entry: Entry, seconds: float) -> None:
-        if await self._records.defer(entry.claim, Status.DELAYED, entry.ticket, "its eta is to come"):
-            await self._deliveries.delay(entry.claim, seconds)
-        self._claims.let_go(entry.claim)
+            waits = await self._records.defer_chunk(held.id, held.claim, Status.DELAYED, why, "")
+        if waits:
+            await self._deliveries.delay(held.claim, seconds)
+        self._claims.let_go(held.claim)
 
     async def _let_in_other(self, envelope: Envelope, claimed: Claimed) -> None:
         """A task without a record: it is only counted how often it took its worker along."""
@@ -166,43 +193,18 @@ class Claimer:
             return
         self._hand_over(envelope, claimed, None)
 
-    def _hand_over(self, envelope: Envelope, claimed: Claimed, entry: Entry | None) -> None:
+    def _hand_over(self, envelope: Envelope, claimed: Claimed, held: Held | None) -> None:
         payload = for_delivery(envelope, claimed.claim)
-        payload["headers"][ENTRY_HEADER] = entry
-        self._ways.hand_over(Letter(claimed.queue, payload), entry)
+        payload["headers"][HELD_HEADER] = held
+        self._ways.hand_over(Letter(claimed.queue, payload), held)
 
 
-def _arrive(claimed: Claimed, envelope: Envelope) -> _Arrived:
-    try:
-        if envelope.positional:
-            raise BadArguments(BadArguments.__name__, None, "send keyword arguments, none by position")
-        return _Arrived(claimed, envelope, Job.from_arguments(envelope.id, envelope.arguments))
-    except UnlinkError as fault:
-        return _Arrived(claimed, envelope, Job(id=envelope.id, relation=_as_given(envelope)), fault)
-
-
-def _arrival(arrived: _Arrived) -> Arrival:
-    return Arrival(
-        job=arrived.job,
-        claim=arrived.claimed.claim,
-        taken_over_from=arrived.claimed.taken_over_from,
-        expires=arrived.envelope.expires,
-        ignore_result=arrived.envelope.ignore_result,
-    )
-
-
-def _ticket(job: Job, known: Admitted) -> Ticket:
-    return Ticket(
-        job=job,
-        attempts=known.attempts,
-        in_doubt=known.in_doubt,
-        question=known.question,
-        tries=known.tries or {},
-    )
-
-
-def _as_given(envelope: Envelope) -> Relation:
-    """What a faulty job named, as far as it can be shown; it reaches no request."""
-    numbers = [envelope.arguments.get(name) for name in ("parentid", "childid")]
-    parentid, childid = (number if isinstance(number, int) and abs(number) < 2**63 else 0 for number in numbers)
-    return Relation(str(envelope.arguments.get("relationtype", ""))[:100], parentid, childid)
+def _end_at_once(arrived: Arrived, known: Admitted, held: Held) -> Outcome | None:
+    """What ends before it runs: it cannot be read, is poison, or was revoked by Celery's remote control in time."""
+    if arrived.fault is not None:
+        return dead(arrived.fault.reason, arrived.fault.code, arrived.fault.text)
+    if known.lone_deaths >= POISON_DEATHS:
+        return dead(Poison.__name__, None, f"{known.lone_deaths} workers died of it alone")
+    if is_revoked(held.id) and not (known.in_doubt or known.question or known.waiting):
+        return CANCELLED
+    return None

@@ -1,30 +1,53 @@
 """The claims of one process: which messages it holds, their leases, and what becomes of them."""
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 from redis.exceptions import RedisError
 
 from worker.stores.deliveries import Deliveries
+from worker.unlinking.chunk import MAX_ROWS
 
+BULK_AT_ONCE = 8  # messages of the bulk queue; one may hold 500 rows
 log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Window:
+    """How much one process holds at once."""
+
+    jobs: int  # single jobs; tuned while it runs
+    rows: int  # rows of chunks, and other messages of the bulk queue
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may be claimed now."""
+
+    messages: int
+    bulk: int  # of them
 
 
 class Claims:
     """Lives on the loop."""
 
-    def __init__(self, deliveries: Deliveries, window: int) -> None:
+    def __init__(self, deliveries: Deliveries, window: Window) -> None:
         self.deliveries = deliveries
-        self._window = window
-        self._held: set[str] = set()
+        self.window = window
+        self.let_go_count = 0
+        self._held: dict[str, int] = {}  # claim -> rows, or 0 for what is no bulk
+        self._rows = 0
         self._done: list[str] = []
         self._back: list[str] = []
         self._to_flush = asyncio.Event()
         self._room_made = asyncio.Event()
 
-    def room(self) -> int:
+    def room(self) -> Room:
         """How many more messages may be claimed."""
-        return self._window - len(self._held)
+        singles = self.window.jobs - len(self._held)
+        bulk = min(BULK_AT_ONCE, -(-(self.window.rows - self._rows) // MAX_ROWS))
+        return Room(max(0, singles), max(0, bulk))
 
     async def wait_for_room(self, seconds: float) -> None:
         """Return when a claim was let go, at the latest after `seconds`."""
@@ -34,18 +57,18 @@ class Claims:
         except TimeoutError:
             return
 
-    def hold(self, claim: str) -> None:
-        """A message was claimed: its lease is renewed from here."""
-        self._held.add(claim)
-
-    def holds(self, claim: str) -> bool:
-        """Whether it is still ours, as far as we know."""
-        return claim in self._held
+    def hold(self, claim: str, rows: int = 0) -> None:
+        """A message was claimed: its lease is renewed from here. `rows`: what it weighs as bulk."""
+        self._rows += rows - self._held.get(claim, 0)
+        self._held[claim] = rows
 
     def let_go(self, claim: str) -> None:
         """Moved elsewhere (delayed, parked, put aside) or taken over: no lease to renew, nothing to ack."""
-        self._held.discard(claim)
-        self._room_made.set()
+        rows = self._held.pop(claim, None)
+        if rows is not None:
+            self._rows -= rows
+            self.let_go_count += 1
+            self._room_made.set()
 
     def done(self, claim: str) -> None:
         """The message is to be acked."""

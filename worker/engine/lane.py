@@ -8,21 +8,21 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 from redis.exceptions import RedisError
 
 from worker.engine.entry import Entry
 from worker.engine.gate import AccountHalted, Gate, Place
-from worker.engine.group_commit import GroupCommit
-from worker.engine.settling import Settler, insist
+from worker.engine.intents import Intents
+from worker.engine.settling import Settler
 from worker.engine.solitude import Solitude
 from worker.onoffice.client import Client
 from worker.onoffice.protocol import Action
 from worker.onoffice.replies import Reply
 from worker.stores import keys
-from worker.stores.records import Intent, Intention
+from worker.stores.records import Intent
 from worker.unlinking.decisions import Ask, Decision, Park
 from worker.unlinking.judging import Policy
 from worker.unlinking.outcome import EXPIRED
@@ -40,7 +40,7 @@ class LaneParts:
 
     client: Client
     gate: Gate
-    intend: GroupCommit[Intention, Intent]
+    intents: Intents
     settler: Settler
     sightings: Sightings
     solitude: Solitude
@@ -142,26 +142,14 @@ class Lane:
 
     async def _intend(self, entries: Sequence[Entry]) -> list[Entry]:
         """The last look before the request: who may go; everybody else is settled here."""
-        alone = entries[0].suspect
-        wanted = [Intention(self.account, entry.id, entry.claim, alone) for entry in entries]
-        intents = await insist(lambda: self._parts.intend(wanted))
-        going, halted, expired = [], [], []
-        for entry, intent in zip(entries, intents, strict=True):
-            match intent:
-                case Intent.GO:
-                    going.append(entry)
-                case Intent.ASK:
-                    entry.ticket = replace(entry.ticket, expired=True)
-                    going.append(entry)
-                case Intent.HALTED:
-                    halted.append(entry)
-                case Intent.EXPIRED:
-                    expired.append(entry)
-                case Intent.ENDED | Intent.LOST:
-                    self._parts.settler.leave(entry)
-        await self._parts.settler.park(self.account, halted)
-        await self._parts.settler.end([(entry, EXPIRED) for entry in expired])
-        return going
+        sifted = Sifted()
+        for entry, intent in await self._parts.intents.store(self.account, entries):
+            sifted.put(entry, intent)
+        for entry in sifted.elsewhere:
+            self._parts.settler.leave(entry)
+        await self._parts.settler.park(self.account, sifted.halted)
+        await self._parts.settler.end([(entry, EXPIRED) for entry in sifted.expired])
+        return sifted.going
 
     def take_waiting(self) -> list[Entry]:
         """Everything that is not on its way; the lane is empty then."""
@@ -174,6 +162,31 @@ class Lane:
     def on_the_wire(self) -> dict["asyncio.Task[None]", list[Entry]]:
         """What is being sent."""
         return dict(self._sending)
+
+
+@dataclass
+class Sifted:
+    """Jobs by what the last look came to."""
+
+    going: list[Entry] = field(default_factory=list)
+    halted: list[Entry] = field(default_factory=list)
+    expired: list[Entry] = field(default_factory=list)
+    elsewhere: list[Entry] = field(default_factory=list)
+
+    def put(self, entry: Entry, intent: Intent) -> None:
+        """Sort one in."""
+        match intent:
+            case Intent.GO:
+                self.going.append(entry)
+            case Intent.ASK:
+                entry.ticket = replace(entry.ticket, expired=True)
+                self.going.append(entry)
+            case Intent.HALTED:
+                self.halted.append(entry)
+            case Intent.EXPIRED:
+                self.expired.append(entry)
+            case Intent.ENDED | Intent.LOST:
+                self.elsewhere.append(entry)
 
 
 class GrantedApi:

@@ -3,6 +3,7 @@
 The id stands as @ID@: the script that ends a job fills it in, for the job and for each wish that had joined it.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,15 @@ ID = "@ID@"
 def celery_result(outcome: Outcome, now: float) -> dict[str, Any]:
     """SUCCESS with the result, FAILURE with the exception, or REVOKED. `now`: Unix seconds."""
     state, result = _state_and_result(outcome)
+    return _meta(state, result, now)
+
+
+def success(result: Mapping[str, object], now: float) -> dict[str, Any]:
+    """SUCCESS with this result. `now`: Unix seconds."""
+    return _meta("SUCCESS", result, now)
+
+
+def _meta(state: str, result: Mapping[str, object], now: float) -> dict[str, Any]:
     return {
         "status": state,
         "result": result,

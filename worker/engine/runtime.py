@@ -14,15 +14,15 @@ from celery.worker import state
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from worker.engine.claimer import Claimer, KnownTasks
-from worker.engine.claims import Claims
+from worker.engine.claimer import Claimer, Held, KnownTasks
+from worker.engine.claims import Claims, Window
 from worker.engine.entry import Entry, Settled
 from worker.engine.gate import Gate
-from worker.engine.group_commit import GroupCommit
 from worker.engine.inbox import Inbox, Letter
+from worker.engine.intents import Intents
 from worker.engine.lane import Lane, LaneParts
 from worker.engine.listening import Listening
-from worker.engine.settling import Settler
+from worker.engine.settling import Books, Settler
 from worker.engine.solitude import Solitude
 from worker.engine.watch import Probe, Watch
 from worker.onoffice.client import Client
@@ -32,6 +32,7 @@ from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halts
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
+from worker.stores.rows import Rows
 from worker.stores.scripts import AsyncRedis
 from worker.stores.sightings import StoredSightings
 from worker.unlinking.errors import UnknownAccount
@@ -39,7 +40,7 @@ from worker.unlinking.judging import Policy
 from worker.unlinking.outcome import CANCELLED, dead
 
 log = structlog.get_logger(__name__)
-INTENTS_AT_ONCE = 200
+ROWS_WINDOW = 4000  # rows of chunks held at once
 REDIS_TIMEOUT = 5.0  # seconds; a half-open connection is dropped after it
 
 
@@ -79,7 +80,7 @@ class Runtime:
         self.listening = Listening()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[asyncio.Task[None]] = set()
-        self._with_celery: dict[str, Entry] = {}
+        self._with_celery: dict[str, Held] = {}
         self._lanes: dict[str, Lane] = {}
         self._draining = False
 
@@ -91,26 +92,26 @@ class Runtime:
         self._store = self._queue if options.records_url == options.queue_url else _connect(options.records_url)
         deliveries = Deliveries(self._queue, secrets.token_hex(6), options.lease)
         self._halts = Halts(self._store)
-        self._records = Records(
-            self._store, options.retention, same_server_as_queue=options.records_url == options.queue_url
-        )
-        self._claims = Claims(deliveries, options.window)
-        self._settler = Settler(self._records, self._claims, self._halts, random.Random())  # noqa: S311  # jitter
+        same_server = options.records_url == options.queue_url
+        records = Records(self._store, options.retention, same_server_as_queue=same_server)
+        self._books = Books(records, Rows(self._store, options.retention), self._halts)
+        self._claims = Claims(deliveries, Window(options.window, ROWS_WINDOW))
+        self._settler = Settler(self._books, self._claims, random.Random())  # noqa: S311  # jitter
         connections = sum(access.max_in_flight for access in options.accounts.values())
         timeouts = Timeouts(total=options.request_timeout)
         self._transport = Transport(options.onoffice_url, timeouts, connections=max(8, connections))
         await self._transport.open()
         probes = self._open_lanes()
         watch = Watch(self._halts, deliveries, probes)
-        claimer = Claimer(self._claims, self._records, self._settler, self, self._tasks)
-        self._claiming = self._keep(claimer.run(watch.may_claim))
+        self._claimer = Claimer(self._claims, self._settler, self, self._tasks)
+        self._claiming = self._keep(self._claimer.run(watch.may_claim))
         self._keep(watch.run())
         self._keep(self._claims.keep_flushing())
         self._keep(self._claims.keep_renewing(options.lease / 3))
 
     def _open_lanes(self) -> dict[str, Probe]:
         solitude = Solitude()
-        intend = GroupCommit(self._records.intend, INTENTS_AT_ONCE)
+        intents = Intents(self._books.records, self._books.rows)
         probes = {}
         for account, access in self._options.accounts.items():
             limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
@@ -121,7 +122,7 @@ class Runtime:
             parts = LaneParts(
                 client=client,
                 gate=gate,
-                intend=intend,
+                intents=intents,
                 settler=self._settler,
                 sightings=StoredSightings(self._store, account),
                 solitude=solitude,
@@ -144,7 +145,7 @@ class Runtime:
         """Claimed jobs go to their lanes."""
         by_account: dict[str, list[Entry]] = {}
         for entry in entries:
-            by_account.setdefault(entry.ticket.job.account, []).append(entry)
+            by_account.setdefault(entry.account, []).append(entry)
         for account, jobs in by_account.items():
             lane = self._lanes.get(account)
             if lane is None:
@@ -155,17 +156,17 @@ class Runtime:
             else:
                 lane.put(jobs)
 
-    def hand_over(self, letter: Letter, entry: Entry | None) -> None:
+    def hand_over(self, letter: Letter, held: Held | None) -> None:
         """A message goes to Celery's consumer; a job in it comes back by `settle`."""
-        if entry is not None:
-            self._with_celery[entry.claim] = entry
+        if held is not None:
+            self._with_celery[held.claim] = held
         self.inbox.put(letter)
 
-    async def settle(self, entry: Entry) -> Settled:
-        """Bring one claimed job to its end, or to where it waits."""
-        self._with_celery.pop(entry.claim, None)
-        await self.accept([entry])
-        return await entry.settled
+    async def settle(self, held: Held) -> Settled:
+        """Bring a claimed job or chunk to its end, or to where it waits."""
+        self._with_celery.pop(held.claim, None)
+        await self.accept(await self._claimer.open(held))
+        return await held.settled
 
     def acked(self, claim: str) -> None:
         """Celery is done with a message; any thread."""
@@ -181,11 +182,11 @@ class Runtime:
             loop.call_soon_threadsafe(noted, claim)
 
     def _acked(self, claim: str) -> None:
-        entry = self._with_celery.pop(claim, None)
-        if entry is None:
+        held = self._with_celery.pop(claim, None)
+        if held is None:
             self._claims.done(claim)
         else:  # Celery dropped it without running it, as it does when a task was revoked meanwhile
-            self._keep(self._settler.end([(entry, CANCELLED)]))
+            self._keep(self._settler.end_whole(held, CANCELLED))
 
     def _rejected(self, claim: str) -> None:
         self._with_celery.pop(claim, None)
@@ -204,11 +205,12 @@ class Runtime:
             _, late = await asyncio.wait(wire, timeout=self._options.grace if grace is None else grace)
             for task in late:
                 task.cancel()
-                await self._settler.give_back([e for e in wire[task] if not e.settled.done()], sent=True)
+                await self._settler.give_back([e for e in wire[task] if not e.is_settled], sent=True)
 
     async def close(self) -> None:
         """After `drain`: flush acks, end the background work, close all connections."""
         await asyncio.sleep(0)  # acks noted by other threads arrive first
+        await self._settler.wait_for_closing()
         await self._claims.flush()
         for task in self._running:
             task.cancel()

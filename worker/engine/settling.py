@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
 
@@ -14,17 +14,23 @@ from redis.exceptions import RedisError
 from worker.engine.claims import Claims
 from worker.engine.entry import Entry, Left
 from worker.engine.group_commit import GroupCommit
-from worker.engine.results import celery_result
+from worker.engine.open_chunk import OpenChunk, WaitingRow
+from worker.engine.results import celery_result, success
+from worker.stores import keys
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halt, HaltedBy, Halts
 from worker.stores.records import Ending, Records, Status, StoredEnd
+from worker.stores.rows import RowEnding, Rows
+from worker.unlinking.chunk import tally
 from worker.unlinking.decisions import Again, Ask, Decision, End, Park, Snooze, Ticket
+from worker.unlinking.job import Job
 from worker.unlinking.outcome import Outcome
 
 log = structlog.get_logger(__name__)
 BACKOFF_BASE = 1.0  # seconds
 BACKOFF_CAP = 60.0
 ENDINGS_AT_ONCE = 200
+ROWS_AT_ONCE = 2000
 REDIS_PAUSE = 0.5  # seconds between tries while Redis does not answer
 T = TypeVar("T")
 
@@ -34,15 +40,28 @@ def backoff(attempts: int, random: Random) -> float:
     return 0.2 + random.random() * min(BACKOFF_CAP, BACKOFF_BASE * 2.0**attempts)
 
 
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where outcomes are written."""
+
+    records: Records
+    rows: Rows
+    halts: Halts
+
+
 class Settler:
     """Ends jobs, or lets them wait."""
 
-    def __init__(self, records: Records, claims: Claims, halts: Halts, random: Random) -> None:
-        self._records = records
-        self._finish = GroupCommit(records.finish, ENDINGS_AT_ONCE)
+    def __init__(self, books: Books, claims: Claims, random: Random) -> None:
+        self.books = books
+        self._records = books.records
+        self._rows = books.rows
+        self._halts = books.halts
+        self._finish = GroupCommit(books.records.finish, ENDINGS_AT_ONCE)
+        self._finish_rows = GroupCommit(books.rows.finish, ROWS_AT_ONCE)
         self._claims = claims
-        self._halts = halts
         self._random = random
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def _deliveries(self) -> Deliveries:
@@ -50,26 +69,88 @@ class Settler:
 
     async def end(self, endings: Sequence[tuple[Entry, Outcome]]) -> None:
         """Write outcomes, once and for all, in one round trip, however long Redis is away; only then the ack."""
+        rows = [RowEnding(e.chunk.chunk, e.row, e.ticket.job, how) for e, how in endings if e.chunk is not None]
+        await self.end_rows(rows)
+        await self._end_jobs([(entry, how) for entry, how in endings if entry.chunk is None])
+        for entry, outcome in endings:
+            entry.settle(outcome)
+
+    async def end_rows(self, endings: Sequence[RowEnding]) -> None:
+        """The same for rows of chunks; the chunk is acked when it has no open row."""
+        if endings:
+            await insist(lambda: self._finish_rows(endings))
+
+    async def _end_jobs(self, endings: Sequence[tuple[Entry, Outcome]]) -> None:
         if not endings:
             return
         now = time.time()
         alike = {outcome for _, outcome in endings}  # most jobs of a batch end alike
         ends = {outcome: as_stored(outcome, now) for outcome in alike}
-        wanted = [Ending(entry.ticket.job, ends[outcome], entry.claim) for entry, outcome in endings]
-        await insist(lambda: self._finish(wanted))
-        for entry, outcome in endings:
-            self._done_with(entry, acked=self._records.acks)
-            entry.settle(outcome)
+        wanted = [
+            Ending(entry.id, _relation_key(entry.ticket.job), ends[outcome], entry.claim) for entry, outcome in endings
+        ]
+        await self._write(wanted)
 
-    def _done_with(self, entry: Entry, *, acked: bool) -> None:
-        if acked:
-            self._claims.let_go(entry.claim)
+    async def _write(self, endings: Sequence[Ending]) -> None:
+        await insist(lambda: self._finish(endings))
+        for ending in endings:
+            if self._records.acks:
+                self._claims.let_go(ending.claim)
+            else:
+                self._claims.done(ending.claim)
+
+    async def end_whole(self, held: Entry | OpenChunk, outcome: Outcome) -> None:
+        """End a job, or a chunk as a whole: one that cannot be read, is poison, or was revoked."""
+        if isinstance(held, Entry):
+            await self.end([(held, outcome)])
+            return
+        await self._write([Ending(held.id, "", as_stored(outcome, time.time()), held.claim)])
+        held.settle(outcome)
+
+    def close_soon(self, chunk: OpenChunk) -> None:
+        """A chunk has no open row any more."""
+        task = asyncio.get_running_loop().create_task(self._close(chunk))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def wait_for_closing(self) -> None:
+        """Return when every chunk without open rows is written down."""
+        await asyncio.gather(*self._closing)
+
+    async def _close(self, chunk: OpenChunk) -> None:
+        if chunk.left is Left.ELSEWHERE:
+            self._claims.done(chunk.claim)
+            chunk.settle(Left.ELSEWHERE)
+        elif chunk.left is Left.GIVEN_BACK:
+            await insist(lambda: self._give_chunk_back(chunk))
+        elif chunk.waiting:
+            await insist(lambda: self._let_chunk_wait(chunk))
         else:
-            self._claims.done(entry.claim)
+            (states,) = await insist(lambda: self._rows.states([chunk.chunk]))
+            result = {"outcome": "done", **tally(states), "run": chunk.chunk.run}
+            end = chunk_as_stored(result, time.time())
+            await self._write([Ending(chunk.id, "", end, chunk.claim)])
+            chunk.settle(result)
+
+    async def _give_chunk_back(self, chunk: OpenChunk) -> None:
+        waiting = chunk.waiting_json()
+        await self._records.defer_chunk(chunk.id, chunk.claim, Status.QUEUED, "its worker was stopped", waiting)
+        await self._claims.give_back_all([chunk.claim])
+        chunk.settle(Left.GIVEN_BACK)
+
+    async def _let_chunk_wait(self, chunk: OpenChunk) -> None:
+        waiting = chunk.waiting_json()
+        if not await self._records.defer_chunk(chunk.id, chunk.claim, chunk.status, chunk.why, waiting):
+            self._claims.done(chunk.claim)
+            chunk.settle(Left.ELSEWHERE)
+            return
+        await self._move(chunk.claim, chunk.status, chunk.account, chunk.seconds)
+        chunk.settle(Left.WAITING)
 
     def leave(self, entry: Entry) -> None:
         """The job ended before, or another worker has it: this copy is acked."""
-        self._claims.done(entry.claim)
+        if entry.chunk is None:
+            self._claims.done(entry.claim)
         entry.settle(Left.ELSEWHERE)
 
     async def carry_out(self, account: str, decisions: Sequence[tuple[Entry, Decision]]) -> None:
@@ -93,15 +174,22 @@ class Settler:
 
     async def _wait(self, account: str, entry: Entry, decision: Decision) -> None:
         ticket, status, seconds = next_ticket(entry.ticket, decision, self._random)
+        if entry.chunk is not None:
+            entry.chunk.waiting[entry.row] = WaitingRow(ticket, status, seconds, _why(decision))
+            entry.settle(Left.WAITING)
+            return
         if not await self._records.defer(entry.claim, status, ticket, _why(decision)):
             self.leave(entry)
             return
-        if status is Status.PARKED:
-            await self._deliveries.park(entry.claim, account)
-        else:
-            await self._deliveries.delay(entry.claim, seconds)
-        self._claims.let_go(entry.claim)
+        await self._move(entry.claim, status, account, seconds)
         entry.settle(Left.WAITING)
+
+    async def _move(self, claim: str, status: Status, account: str, seconds: float) -> None:
+        if status is Status.PARKED:
+            await self._deliveries.park(claim, account)
+        else:
+            await self._deliveries.delay(claim, seconds)
+        self._claims.let_go(claim)
 
     async def park(self, account: str, entries: Sequence[Entry]) -> None:
         """Jobs whose account is halted leave the window, so that they hold up no other account."""
@@ -109,20 +197,35 @@ class Settler:
 
     async def give_back(self, entries: Sequence[Entry], *, sent: bool = False) -> None:
         """The worker stops: jobs go back to the queue at once. `sent`: their requests may have been carried out."""
-        for entry in entries:
+        jobs = [entry for entry in entries if entry.chunk is None]
+        for entry in jobs:
             if sent:
                 ticket = replace(entry.ticket, in_doubt=True)
                 await self._records.defer(entry.claim, Status.QUEUED, ticket, "its worker was stopped")
-        await self._claims.give_back_all([entry.claim for entry in entries])
+        await self._claims.give_back_all([entry.claim for entry in jobs])
         for entry in entries:
+            if entry.chunk is not None:
+                doubt = entry.ticket.in_doubt or sent
+                ticket = replace(entry.ticket, in_doubt=doubt)
+                entry.chunk.waiting[entry.row] = WaitingRow(ticket, Status.DELAYED, 0.0, "its worker was stopped")
             entry.settle(Left.GIVEN_BACK)
 
     def abandon(self, entries: Sequence[Entry]) -> None:
         """Jobs nobody works at any more: their leases run out, and whoever gets them next looks before it deletes."""
         for entry in entries:
-            if not entry.settled.done():
+            if not entry.is_settled:
                 self._claims.let_go(entry.claim)
                 entry.settle(Left.ELSEWHERE)
+
+
+def _relation_key(job: Job) -> str:
+    relation = job.relation
+    return keys.relation(job.account, relation.relationtype, relation.parentid, relation.childid)
+
+
+def chunk_as_stored(result: Mapping[str, object], now: float) -> StoredEnd:
+    """A chunk's end as the records keep it. `now`: Unix seconds."""
+    return StoredEnd("done", json.dumps(result, separators=(",", ":")), json.dumps(success(result, now)))
 
 
 def as_stored(outcome: Outcome, now: float) -> StoredEnd:

@@ -29,10 +29,10 @@ class Deliveries:
         self._owner = owner
         self._lease_ms = int(lease_seconds * 1000)
 
-    async def claim(self, count: int) -> list[Claimed]:
-        """Up to `count` messages: abandoned ones, due ones, then the queues in their order."""
+    async def claim(self, count: int, bulk: int) -> list[Claimed]:
+        """Up to `count` messages, `bulk` of them from the bulk queue: abandoned, due, then the queues in order."""
         names = [keys.CLAIMED, keys.LEASES, keys.CLAIM_NUMBER, keys.DELAYED, keys.JUNK, *keys.CLAIM_ORDER]
-        arguments: list[Word] = [self._owner, self._lease_ms, count, MAX_MESSAGE_BYTES]
+        arguments: list[Word] = [self._owner, self._lease_ms, count, MAX_MESSAGE_BYTES, bulk]
         rows = await run(self._client, Call("claim", names, arguments))
         return [
             Claimed(claim.decode(), message, origin.decode(), keys.queue_of(name.decode()))

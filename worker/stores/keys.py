@@ -76,6 +76,11 @@ def job(job_id: str) -> str:
     return JOB_PREFIX + job_id
 
 
+def rows(run: str) -> str:
+    """String: one byte per row of a run (worker.unlinking.chunk.RowState)."""
+    return f"unlinker:rows:{run}"
+
+
 def relation(account: str, relationtype: str, parentid: int, childid: int) -> str:
     """How a relation is named within keys."""
     return f"{account}:{relationtype}:{parentid}:{childid}"

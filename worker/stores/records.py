@@ -16,9 +16,11 @@ from typing import Any
 
 from worker.stores import keys
 from worker.stores.scripts import AsyncRedis, Call, Word, run
+from worker.unlinking.chunk import Chunk
 from worker.unlinking.decisions import Ticket
-from worker.unlinking.job import Job
+from worker.unlinking.job import Job, JobTerms
 
+Fields = dict[str, str | int | float]
 NOWHERE = "-"  # for keys of the queue when it is on another server
 
 
@@ -64,6 +66,7 @@ class Admitted:
     tries: Mapping[int, int] | None = None
     deaths: int = 0  # workers that died while its request was out
     lone_deaths: int = 0  # those that died while nothing else was on the wire
+    waiting: str = ""  # of a chunk: what the rows that wait must know, as JSON
     deadline: float | None = None  # Unix seconds
     now: float = 0.0  # Unix seconds on Redis TIME; workers' clocks may differ
 
@@ -72,11 +75,11 @@ class Admitted:
 class Arrival:
     """A job as it is claimed."""
 
-    job: Job
+    id: str
+    fields: Fields  # of a new record
     claim: str
     taken_over_from: str = ""
     expires: float | None = None  # Unix seconds; the message's own `expires`
-    ignore_result: bool = False
 
 
 class Intent(StrEnum):
@@ -113,7 +116,8 @@ class StoredEnd:
 class Ending:
     """One job's end."""
 
-    job: Job
+    id: str
+    relation: str  # as keys.relation has it: the open relation to release; "" for none
     end: StoredEnd
     claim: str = ""  # acked with the outcome if the queue is on the same server; "": nothing to ack
 
@@ -138,13 +142,12 @@ class Records:
         """Make or refresh the records of claimed jobs, in one round trip."""
         if not arrivals:
             return []
-        names = [keys.CLAIMED if self._same_server else NOWHERE, *(keys.job(arrival.job.id) for arrival in arrivals)]
+        names = [keys.CLAIMED if self._same_server else NOWHERE, *(keys.job(arrival.id) for arrival in arrivals)]
         arguments: list[Word] = []
         for arrival in arrivals:
             expires = "" if arrival.expires is None else int(arrival.expires * 1000)
-            fields = record_fields(arrival.job, ignore_result=arrival.ignore_result)
-            arguments += (arrival.claim, arrival.taken_over_from, expires, 2 * len(fields))
-            for field in fields.items():
+            arguments += (arrival.claim, arrival.taken_over_from, expires, 2 * len(arrival.fields))
+            for field in arrival.fields.items():
                 arguments += field
         return [_admitted(row) for row in await run(self._client, Call("admit", names, arguments))]
 
@@ -194,46 +197,48 @@ class Records:
         for end, numbers in groups.items():
             arguments += (end.outcome, end.evidence, end.result, len(numbers))
             for number in numbers:
-                job = endings[number].job
-                relation = job.relation
-                arguments += (
-                    job.id,
-                    keys.relation(job.account, relation.relationtype, relation.parentid, relation.childid),
-                    endings[number].claim,
-                )
+                ending = endings[number]
+                arguments += (ending.id, ending.relation, ending.claim)
         return arguments
 
     async def defer(self, claim: str, status: Status, ticket: Ticket, why: str) -> bool:
         """Note that a job waits, and what its next attempt must know; False when it is no longer ours."""
         tries = json.dumps({str(code): count for code, count in ticket.tries.items()})
-        arguments: list[Word] = [
-            claim,
-            str(status),
-            ticket.attempts,
-            int(ticket.in_doubt),
-            int(ticket.question),
-            tries,
-            why[:300],
-        ]
-        return bool(await run(self._client, Call("defer", [keys.job(ticket.job.id)], arguments)))
+        known = (ticket.attempts, int(ticket.in_doubt), int(ticket.question), tries)
+        return await self._defer(ticket.job.id, [claim, str(status), *known, why[:300], ""])
+
+    async def defer_chunk(self, chunk_id: str, claim: str, status: Status, why: str, waiting: str) -> bool:
+        """The same for a chunk. `waiting`: what its rows that wait must know, as JSON."""
+        return await self._defer(chunk_id, [claim, str(status), 0, 0, 0, "{}", why[:300], waiting])
+
+    async def _defer(self, job_id: str, arguments: list[Word]) -> bool:
+        return bool(await run(self._client, Call("defer", [keys.job(job_id)], arguments)))
 
 
-def record_fields(job: Job, *, ignore_result: bool = False) -> dict[str, str | int | float]:
+def record_fields(job: Job) -> Fields:
     """The fields of a new record that come from its producer."""
-    fields: dict[str, str | int | float] = {
+    fields: Fields = {
         "relationtype": job.relation.relationtype,
         "parentid": job.relation.parentid,
         "childid": job.relation.childid,
-        "account": job.account,
     }
-    if job.requested_by is not None:
-        fields["requested_by"] = job.requested_by
-    if job.reason is not None:
-        fields["reason"] = job.reason
-    if job.not_after is not None:
-        fields["not_after"] = int(job.not_after * 1000)
-    if ignore_result:
-        fields["ignore_result"] = 1
+    return fields | _terms(job.terms)
+
+
+def chunk_fields(chunk: Chunk) -> Fields:
+    """The same for a chunk."""
+    fields: Fields = {"run": chunk.run, "first_row": chunk.first_row, "rows": len(chunk.rows)}
+    return fields | _terms(chunk.terms)
+
+
+def _terms(terms: JobTerms) -> Fields:
+    fields: Fields = {"account": terms.account}
+    if terms.requested_by is not None:
+        fields["requested_by"] = terms.requested_by
+    if terms.reason is not None:
+        fields["reason"] = terms.reason
+    if terms.not_after is not None:
+        fields["not_after"] = int(terms.not_after * 1000)
     return fields
 
 
@@ -241,7 +246,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
     verdict, *rest = row
     if not rest:
         return Admitted(admission=Admission(verdict.decode()))
-    attempts, in_doubt, question, tries, deaths, deadline, now, lone_deaths = rest
+    attempts, in_doubt, question, tries, deaths, deadline, now, lone_deaths, waiting = rest
     return Admitted(
         admission=Admission.RUN,
         attempts=attempts,
@@ -250,6 +255,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
         tries={int(code): count for code, count in json.loads(tries).items()},
         deaths=deaths,
         lone_deaths=lone_deaths,
+        waiting=waiting.decode(),
         deadline=int(deadline) / 1000,
         now=now / 1000,
     )

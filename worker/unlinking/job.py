@@ -29,15 +29,32 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobTerms:
+    """What a producer may say besides the relation."""
+
+    account: str = DEFAULT_ACCOUNT
+    requested_by: str | None = None
+    reason: str | None = None
+    not_after: float | None = None  # Unix seconds
+
+    def as_arguments(self) -> dict[str, object]:
+        """As kwargs of a task; what is unset is left out."""
+        optional = {"requested_by": self.requested_by, "reason": self.reason, "not_after": self.not_after}
+        return {"account": self.account} | {name: value for name, value in optional.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One wish. `id` is its Celery task id."""
 
     id: str
     relation: Relation
-    account: str = DEFAULT_ACCOUNT
-    requested_by: str | None = None
-    reason: str | None = None
-    not_after: float | None = None  # Unix seconds
+    terms: JobTerms = JobTerms()
+
+    @property
+    def account(self) -> str:
+        """Whose relation it is."""
+        return self.terms.account
 
     @classmethod
     def from_arguments(cls, job_id: str, arguments: Mapping[str, object]) -> "Job":
@@ -45,42 +62,46 @@ class Job:
         unknown = sorted(set(arguments) - set(REQUIRED) - set(OPTIONAL))
         missing = [name for name in REQUIRED if name not in arguments]
         if unknown or missing:
-            raise _bad(
+            raise bad_arguments(
                 ", ".join([f"{name} is missing" for name in missing] + [f"{name!r} is no argument" for name in unknown])
                 + f"; allowed: {', '.join(REQUIRED + OPTIONAL)}"
             )
-        return cls(
-            id=job_id,
-            relation=Relation(
-                _relationtype(arguments["relationtype"]),
-                _record_id("parentid", arguments["parentid"]),
-                _record_id("childid", arguments["childid"]),
-            ),
-            account=_text("account", arguments.get("account")) or DEFAULT_ACCOUNT,
-            requested_by=_text("requested_by", arguments.get("requested_by")),
-            reason=_text("reason", arguments.get("reason")),
-            not_after=_moment("not_after", arguments.get("not_after")),
-        )
+        relation = read_relation(arguments["relationtype"], arguments["parentid"], arguments["childid"])
+        return cls(id=job_id, relation=relation, terms=read_terms(arguments))
 
     def as_arguments(self) -> dict[str, object]:
         """The task's kwargs; what is unset is left out."""
-        arguments: dict[str, object] = {
+        relation = {
             "relationtype": self.relation.relationtype,
             "parentid": self.relation.parentid,
             "childid": self.relation.childid,
-            "account": self.account,
         }
-        optional = {"requested_by": self.requested_by, "reason": self.reason, "not_after": self.not_after}
-        return arguments | {name: value for name, value in optional.items() if value is not None}
+        return relation | self.terms.as_arguments()
 
 
-def _bad(text: str) -> UnlinkError:
+def read_relation(relationtype: object, parentid: object, childid: object) -> Relation:
+    """A relation as it came. Raises BadArguments or UnknownRelationType."""
+    return Relation(_relationtype(relationtype), _record_id("parentid", parentid), _record_id("childid", childid))
+
+
+def read_terms(arguments: Mapping[str, object]) -> JobTerms:
+    """The optional kwargs. Raises BadArguments."""
+    return JobTerms(
+        account=_text("account", arguments.get("account")) or DEFAULT_ACCOUNT,
+        requested_by=_text("requested_by", arguments.get("requested_by")),
+        reason=_text("reason", arguments.get("reason")),
+        not_after=_moment("not_after", arguments.get("not_after")),
+    )
+
+
+def bad_arguments(text: str) -> UnlinkError:
+    """The error of a message whose arguments cannot be read."""
     return BadArguments(BadArguments.__name__, None, text)
 
 
 def _relationtype(value: object) -> str:
     if not isinstance(value, str):
-        raise _bad(f"relationtype must be text, not {type(value).__name__}")
+        raise bad_arguments(f"relationtype must be text, not {type(value).__name__}")
     try:
         relationtype = parse_relationtype(value)
         require_deletable(relationtype)
@@ -91,9 +112,9 @@ def _relationtype(value: object) -> str:
 
 def _record_id(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _bad(f"{name} must be an integer, not {type(value).__name__}")
+        raise bad_arguments(f"{name} must be an integer, not {type(value).__name__}")
     if not 0 < value <= MAX_ID:
-        raise _bad(f"{name} must be a positive record id, not {str(value)[:30]}")
+        raise bad_arguments(f"{name} must be a positive record id, not {str(value)[:30]}")
     return value
 
 
@@ -101,7 +122,7 @@ def _text(name: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise _bad(f"{name} must be text of at most {MAX_TEXT} characters")
+        raise bad_arguments(f"{name} must be text of at most {MAX_TEXT} characters")
     return value
 
 
@@ -113,7 +134,7 @@ def _moment(name: str, value: object) -> float | None:
             return datetime.fromtimestamp(value).astimezone().timestamp()
         moment = datetime.fromisoformat(str(value))
     except (ValueError, OverflowError, OSError):
-        raise _bad(f"{name} must be Unix seconds or an ISO 8601 time, not {str(value)[:40]!r}") from None
+        raise bad_arguments(f"{name} must be Unix seconds or an ISO 8601 time, not {str(value)[:40]!r}") from None
     if moment.tzinfo is None:
-        raise _bad(f"{name} needs a time zone, for example 2026-01-31T18:00:00+01:00")
+        raise bad_arguments(f"{name} needs a time zone, for example 2026-01-31T18:00:00+01:00")
     return moment.timestamp()

@@ -1,15 +1,18 @@
 -- Claim up to n messages: first what a dead worker left behind, then what is due, then the queues in their order.
 -- KEYS: claimed, leases, claim number, delayed, junk, then the queue lists
--- ARGV: owner, lease in ms, n, largest message in bytes
+-- ARGV: owner, lease in ms, n, largest message in bytes, how many of the n may come from the bulk queue
 -- Returns {claim, message, claim it was taken over from or "", list} for each. Nothing is decoded here, so no message can make
 -- the script fail half-way; what is no message for us is put aside by the worker that looks at it.
 local claimed, leases, number, delayed, junk = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local owner, lease, wanted = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local out = {}
+local out, bulk = {}, tonumber(ARGV[5])
+
+local function is_bulk(entry) return string.sub(entry, 1, 4) == 'bulk' end
 
 local function keep(entry, from)
+  if is_bulk(entry) then bulk = bulk - 1 end
   local claim = owner .. ':' .. redis.call('INCR', number)
   redis.call('HSET', claimed, claim, entry)
   redis.call('ZADD', leases, now + lease, claim)
@@ -19,20 +22,25 @@ end
 
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, wanted)) do
   local entry = redis.call('HGET', claimed, old)
-  if entry then keep(entry, old) end
-  redis.call('HDEL', claimed, old)
-  redis.call('ZREM', leases, old)
+  if not entry or bulk > 0 or not is_bulk(entry) then
+    if entry then keep(entry, old) end
+    redis.call('HDEL', claimed, old)
+    redis.call('ZREM', leases, old)
+  end
 end
 
 if #out < wanted then
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, wanted - #out)) do
-    keep(entry, '')
-    redis.call('ZREM', delayed, entry)
+    if bulk > 0 or not is_bulk(entry) then
+      keep(entry, '')
+      redis.call('ZREM', delayed, entry)
+    end
   end
 end
 
 for i = 6, #KEYS do
   local room = wanted - #out
+  if is_bulk(KEYS[i]) then room = math.min(room, bulk) end
   if room <= 0 then break end
   local found = redis.pcall('LRANGE', KEYS[i], -room, -1)
   if not found.err and #found > 0 then

@@ -1,0 +1,79 @@
+"""What a claimed message is: a job, a chunk of jobs, or one that cannot be read. Pure."""
+
+from dataclasses import dataclass
+
+from worker.engine.envelope import Envelope
+from worker.stores.deliveries import Claimed
+from worker.stores.records import Admitted, Arrival, Fields, chunk_fields, record_fields
+from worker.unlinking.chunk import Chunk
+from worker.unlinking.decisions import Ticket
+from worker.unlinking.errors import BadArguments, UnlinkError
+from worker.unlinking.job import Job, JobTerms, Relation
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A readable message and what is in it, or what is wrong with it."""
+
+    claimed: Claimed
+    envelope: Envelope
+    content: Job | Chunk
+    fields: Fields  # of a new record
+    fault: UnlinkError | None = None
+
+    @property
+    def arrival(self) -> Arrival:
+        """For the records."""
+        fields = self.fields | {"ignore_result": 1} if self.envelope.ignore_result else self.fields
+        return Arrival(
+            id=self.envelope.id,
+            fields=fields,
+            claim=self.claimed.claim,
+            taken_over_from=self.claimed.taken_over_from,
+            expires=self.envelope.expires,
+        )
+
+
+def arrive_job(claimed: Claimed, envelope: Envelope) -> Arrived:
+    """A message of `unlinker.unlink`."""
+    try:
+        _require_keywords(envelope)
+        job = Job.from_arguments(envelope.id, envelope.arguments)
+        return Arrived(claimed, envelope, job, record_fields(job))
+    except UnlinkError as fault:
+        job = Job(id=envelope.id, relation=_as_given(envelope))
+        return Arrived(claimed, envelope, job, record_fields(job), fault)
+
+
+def arrive_chunk(claimed: Claimed, envelope: Envelope) -> Arrived:
+    """A message of `unlinker.unlink_many`."""
+    try:
+        _require_keywords(envelope)
+        chunk = Chunk.from_arguments(envelope.id, envelope.arguments)
+        return Arrived(claimed, envelope, chunk, chunk_fields(chunk))
+    except UnlinkError as fault:
+        chunk = Chunk(envelope.id, (), JobTerms(), run=envelope.id, first_row=0)
+        return Arrived(claimed, envelope, chunk, chunk_fields(chunk), fault)
+
+
+def ticket(job: Job, known: Admitted) -> Ticket:
+    """A job with what its record knows."""
+    return Ticket(
+        job=job,
+        attempts=known.attempts,
+        in_doubt=known.in_doubt,
+        question=known.question,
+        tries=known.tries or {},
+    )
+
+
+def _require_keywords(envelope: Envelope) -> None:
+    if envelope.positional:
+        raise BadArguments(BadArguments.__name__, None, "send keyword arguments, none by position")
+
+
+def _as_given(envelope: Envelope) -> Relation:
+    """What a faulty job named, as far as it can be shown; it reaches no request."""
+    numbers = [envelope.arguments.get(name) for name in ("parentid", "childid")]
+    parentid, childid = (number if isinstance(number, int) and abs(number) < 2**63 else 0 for number in numbers)
+    return Relation(str(envelope.arguments.get("relationtype", ""))[:100], parentid, childid)

@@ -1,0 +1,125 @@
+"""A chunk that this process holds: which rows are on their way, which wait, and what becomes of it after them."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.engine.entry import Entry, Left, Settled
+from worker.stores import keys
+from worker.stores.records import Status
+from worker.unlinking.chunk import Chunk, RowState
+from worker.unlinking.decisions import Ticket
+from worker.unlinking.errors import UnlinkError
+from worker.unlinking.outcome import Outcome, dead
+
+# the most patient status wins: a chunk with a parked row is parked, one with an open question is unverified
+BULK = keys.QUEUES[2]  # rows ride after single jobs, whatever queue their chunk came from
+PATIENCE = (Status.DELAYED, Status.UNVERIFIED, Status.PARKED)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRow:
+    """A row that is to be tried again."""
+
+    ticket: Ticket
+    status: Status
+    seconds: float
+    why: str
+
+
+@dataclass(eq=False)
+class OpenChunk:
+    """Settled once none of its rows is open any more; then `closing` is told."""
+
+    chunk: Chunk
+    claim: str
+    closing: Callable[["OpenChunk"], None]
+    deaths: int = 0
+    known: str = ""  # what earlier passes left behind for its rows, as JSON
+    waiting: dict[int, WaitingRow] = field(default_factory=dict)
+    left: Left | None = None  # GIVEN_BACK or ELSEWHERE, if that became of any row
+    settled: "asyncio.Future[Settled]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    _open: int = 0
+
+    @property
+    def id(self) -> str:
+        """The chunk's id."""
+        return self.chunk.id
+
+    @property
+    def account(self) -> str:
+        """Whose relations they are."""
+        return self.chunk.terms.account
+
+    def entries(self, states: bytes) -> list[Entry]:
+        """The rows that have no outcome yet."""
+        tickets = json.loads(self.known or "{}")
+        entries = []
+        for row, (job, byte) in enumerate(zip(self.chunk.rows, states, strict=True)):
+            state = RowState(bytes((byte,)))
+            if state.is_final or isinstance(job, UnlinkError):
+                continue
+            ticket = Ticket(job=job, in_doubt=state is RowState.SENT)
+            if str(row) in tickets:
+                ticket = _ticket(ticket, tickets[str(row)])
+            entries.append(Entry(ticket, self.claim, BULK, self.deaths, chunk=self, row=row))
+        self._open = len(entries)
+        return entries
+
+    def unreadable(self, states: bytes) -> list[tuple[int, Outcome]]:
+        """Rows that cannot be read and have no outcome yet, with the outcome they get."""
+        return [
+            (row, dead(job.reason, job.code, job.text))
+            for row, (job, byte) in enumerate(zip(self.chunk.rows, states, strict=True))
+            if isinstance(job, UnlinkError) and not RowState(bytes((byte,))).is_final
+        ]
+
+    def row_settled(self, settled: Settled) -> None:
+        """One row less is open."""
+        if settled in (Left.GIVEN_BACK, Left.ELSEWHERE):
+            self.left = Left(settled)
+        self._open -= 1
+        if self._open == 0:
+            self.closing(self)
+
+    def settle(self, settled: Settled) -> None:
+        """Tell who waits."""
+        if not self.settled.done():
+            self.settled.set_result(settled)
+
+    @property
+    def status(self) -> Status:
+        """What the chunk is while its waiting rows wait."""
+        return max((row.status for row in self.waiting.values()), key=PATIENCE.index)
+
+    @property
+    def seconds(self) -> float:
+        """When to try again."""
+        return min(row.seconds for row in self.waiting.values())
+
+    @property
+    def why(self) -> str:
+        """Of one of them."""
+        return next(iter(self.waiting.values())).why
+
+    def waiting_json(self) -> str:
+        """What the waiting rows must know, for the record."""
+        return json.dumps({row: _known(waiting.ticket) for row, waiting in self.waiting.items()})
+
+
+def _known(ticket: Ticket) -> list[Any]:
+    return [ticket.attempts, int(ticket.in_doubt), int(ticket.question), ticket.tries]
+
+
+def _ticket(ticket: Ticket, known: list[Any]) -> Ticket:
+    attempts, in_doubt, question, tries = known
+    counts: Mapping[int, int] = {int(code): count for code, count in tries.items()}
+    return Ticket(
+        job=ticket.job,
+        attempts=attempts,
+        in_doubt=bool(in_doubt) or ticket.in_doubt,
+        question=bool(question),
+        tries=counts,
+    )

@@ -1,0 +1,58 @@
+-- Rows end, once and for all: the first outcome of a row stands.
+-- KEYS: counters, dead letters, then the rows' string of each batch
+-- ARGV: record prefix, seconds to keep rows, then per batch: number of spans, and for each of them: first row, length, byte,
+--       outcome; then number of dead letters, and for each of them: row, id, number of words, field, value, ...
+-- Returns the number of rows that this call ended.
+local counters, dead = KEYS[1], KEYS[2]
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local FINAL = '[^%zs]'
+local ended, at = 0, 3
+
+local function is_final(rows, row)
+  local byte = redis.call('GETRANGE', rows, row, row)
+  return byte ~= '' and byte ~= '\0' and byte ~= 's'
+end
+
+local function finish(rows, first, length, byte)
+  if not string.find(redis.call('GETRANGE', rows, first, first + length - 1), FINAL) then
+    redis.call('SETRANGE', rows, first, string.rep(byte, length))
+    return length
+  end
+  local written = 0
+  for row = first, first + length - 1 do
+    if not is_final(rows, row) then
+      redis.call('SETRANGE', rows, row, byte)
+      written = written + 1
+    end
+  end
+  return written
+end
+
+for i = 3, #KEYS do
+  local rows = KEYS[i]
+  local spans = tonumber(ARGV[at])
+  at = at + 1
+  -- dead letters come after the spans, and are of rows that this call ends
+  local letters_at = at + 4 * spans
+  local letters = tonumber(ARGV[letters_at])
+  local words_at = letters_at + 1
+  for _ = 1, letters do
+    local size = tonumber(ARGV[words_at + 2])
+    if not is_final(rows, tonumber(ARGV[words_at])) then
+      local record = ARGV[1] .. ARGV[words_at + 1]
+      redis.call('HSET', record, 'status', 'ended', 'ended_at', now, unpack(ARGV, words_at + 3, words_at + 2 + size))
+      redis.call('ZADD', dead, now, ARGV[words_at + 1])
+    end
+    words_at = words_at + 3 + size
+  end
+  for _ = 1, spans do
+    local written = finish(rows, tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2])
+    if written > 0 then redis.call('HINCRBY', counters, ARGV[at + 3], written) end
+    ended = ended + written
+    at = at + 4
+  end
+  redis.call('EXPIRE', rows, ARGV[2])
+  at = words_at
+end
+return ended

@@ -1,0 +1,122 @@
+"""The rows of chunks: one byte each in a string per run, so that a million rows are a megabyte."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.stores import keys
+from worker.stores.records import Intent, Retention, record_fields
+from worker.stores.scripts import AsyncRedis, Call, Word, run
+from worker.unlinking.chunk import Chunk, state_of
+from worker.unlinking.job import Job
+from worker.unlinking.outcome import Outcome
+
+Span = tuple[int, int]  # first row of the run, how many
+
+
+@dataclass(frozen=True, slots=True)
+class RowsIntention:
+    """Rows of one chunk that are about to be sent."""
+
+    chunk: Chunk
+    claim: str
+    rows: tuple[int, ...]  # within the chunk, rising
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowEnding:
+    """One row's end."""
+
+    chunk: Chunk
+    row: int  # within the chunk
+    job: Job | None  # None for a row that could not be read
+    outcome: Outcome
+
+
+class Rows:
+    """The rows' server, for workers. Raises redis.exceptions.RedisError."""
+
+    def __init__(self, client: AsyncRedis, retention: Retention) -> None:
+        self._client = client
+        self._retention = retention
+
+    async def states(self, chunks: Sequence[Chunk]) -> list[bytes]:
+        """One byte per row of each chunk (worker.unlinking.chunk.RowState)."""
+        pipeline = self._client.pipeline(transaction=False)
+        for chunk in chunks:
+            pipeline.getrange(keys.rows(chunk.run), chunk.first_row, chunk.first_row + len(chunk.rows) - 1)
+        stored: list[Any] = await pipeline.execute() if chunks else []
+        return [states.ljust(len(chunk.rows), b"\0") for chunk, states in zip(chunks, stored, strict=True)]
+
+    async def intend(self, intentions: Sequence[RowsIntention]) -> list[Intent]:
+        """Store the intents of sending these rows; says for each chunk whether they may go."""
+        names = [keys.HALTS]
+        arguments: list[Word] = []
+        for each in intentions:
+            names += (keys.job(each.chunk.id), keys.rows(each.chunk.run))
+            spans = spans_of(each.rows)
+            arguments += (each.chunk.terms.account, each.claim, int(each.alone), len(spans))
+            for first, length in spans:
+                arguments += (each.chunk.first_row + first, length)
+        words = await run(self._client, Call("intend_rows", names, arguments))
+        return [Intent(word.decode()) for word in words]
+
+    async def finish(self, endings: Sequence[RowEnding]) -> list[None]:
+        """End rows, once and for all, with a dead letter for each that is dead or expired."""
+        by_run: dict[str, list[RowEnding]] = {}
+        for ending in endings:
+            by_run.setdefault(ending.chunk.run, []).append(ending)
+        arguments: list[Word] = [keys.JOB_PREFIX, self._retention.records]
+        for of_run in by_run.values():
+            arguments += _spans(of_run)
+            arguments += _dead_letters([ending for ending in of_run if not ending.outcome.succeeded])
+        names = [keys.COUNTERS, keys.DEAD, *(keys.rows(name) for name in by_run)]
+        await run(self._client, Call("finish_rows", names, arguments))
+        return [None] * len(endings)
+
+
+def spans_of(rows: Iterable[int]) -> list[Span]:
+    """Rising numbers as spans."""
+    spans: list[Span] = []
+    for row in rows:
+        if spans and sum(spans[-1]) == row:
+            spans[-1] = (spans[-1][0], spans[-1][1] + 1)
+        else:
+            spans.append((row, 1))
+    return spans
+
+
+def _spans(endings: Sequence[RowEnding]) -> list[Word]:
+    alike: dict[tuple[bytes, str], list[int]] = {}
+    for ending in endings:
+        kind = (state_of(ending.outcome).value, str(ending.outcome.kind))
+        alike.setdefault(kind, []).append(ending.chunk.first_row + ending.row)
+    words: list[Word] = []
+    number = 0
+    for (byte, outcome), rows in alike.items():
+        for first, length in spans_of(sorted(rows)):
+            words += (first, length, byte, outcome)
+            number += 1
+    return [number, *words]
+
+
+def _dead_letters(endings: Sequence[RowEnding]) -> list[Word]:
+    words: list[Word] = [len(endings)]
+    for ending in endings:
+        fields: dict[str, str | int | float] = dict(_letter_fields(ending))
+        words += (ending.chunk.first_row + ending.row, f"{ending.chunk.id}:{ending.row}", 2 * len(fields))
+        for field in fields.items():
+            words += field
+    return words
+
+
+def _letter_fields(ending: RowEnding) -> Mapping[str, str | int | float]:
+    relation = {"account": ending.chunk.terms.account} if ending.job is None else record_fields(ending.job)
+    return relation | {
+        "outcome": str(ending.outcome.kind),
+        "evidence": json.dumps(ending.outcome.as_evidence(), separators=(",", ":")),
+        "run": ending.chunk.run,
+        "row": ending.chunk.first_row + ending.row,
+    }

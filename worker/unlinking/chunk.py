@@ -1,0 +1,110 @@
+"""A chunk: up to 500 relations of one account in one message, each with the same judgement as a job of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from worker.unlinking.errors import UnlinkError
+from worker.unlinking.job import Job, JobTerms, bad_arguments, read_relation, read_terms
+from worker.unlinking.outcome import Kind, Outcome
+
+MAX_ROWS = 500
+MAX_RUN_NAME = 100
+MAX_FIRST_ROW = 2**31
+REQUIRED = ("relations",)
+OPTIONAL = ("run", "first_row", "account", "requested_by", "reason", "not_after")
+
+
+class RowState(Enum):
+    """What is known of one row: one byte of its run's string."""
+
+    PENDING = b"\0"  # as Redis fills up a string
+    SENT = b"s"  # its request is out, or its worker died with it
+    UNLINKED = b"u"
+    UNLINKED_UNPROVEN = b"U"
+    ALREADY_ABSENT = b"a"
+    ALREADY_ABSENT_UNPROVEN = b"A"
+    DEAD = b"d"
+    EXPIRED = b"e"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the row has its outcome."""
+        return self not in (RowState.PENDING, RowState.SENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One message of a bulk run. Row n of the chunk is row `first_row` + n of the run."""
+
+    id: str
+    rows: tuple[Job | UnlinkError, ...]  # a row that cannot be read is that row's dead end, not the chunk's
+    terms: JobTerms
+    run: str
+    first_row: int
+
+    @classmethod
+    def from_arguments(cls, chunk_id: str, arguments: Mapping[str, object]) -> "Chunk":
+        """Read the task's kwargs. Raises BadArguments for what spoils the whole chunk."""
+        unknown = sorted(set(arguments) - set(REQUIRED) - set(OPTIONAL))
+        if unknown or "relations" not in arguments:
+            raise bad_arguments(f"relations is required; allowed besides: {', '.join(OPTIONAL)}; given: {unknown}")
+        relations = arguments["relations"]
+        if not isinstance(relations, list) or not 0 < len(relations) <= MAX_ROWS:
+            raise bad_arguments(f"relations must be a list of 1 to {MAX_ROWS} [relationtype, parentid, childid]")
+        terms = read_terms(arguments)
+        return cls(
+            id=chunk_id,
+            rows=tuple(_row(f"{chunk_id}:{number}", row, terms) for number, row in enumerate(relations)),
+            terms=terms,
+            run=_run(arguments.get("run")) or chunk_id,
+            first_row=_first_row(arguments.get("first_row", 0)),
+        )
+
+
+def _row(row_id: str, row: object, terms: JobTerms) -> Job | UnlinkError:
+    try:
+        if not isinstance(row, list) or len(row) != 3:
+            raise bad_arguments("a row must be [relationtype, parentid, childid]")
+        return Job(id=row_id, relation=read_relation(*row), terms=terms)
+    except UnlinkError as fault:
+        return fault
+
+
+def _run(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_RUN_NAME:
+        raise bad_arguments(f"run must be text of 1 to {MAX_RUN_NAME} characters")
+    return value
+
+
+def _first_row(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_FIRST_ROW:
+        raise bad_arguments(f"first_row must be a whole number from 0 to {MAX_FIRST_ROW}")
+    return value
+
+
+def state_of(outcome: Outcome) -> RowState:
+    """The byte of an outcome."""
+    match outcome.kind:
+        case Kind.UNLINKED:
+            return RowState.UNLINKED if outcome.proven else RowState.UNLINKED_UNPROVEN
+        case Kind.ALREADY_ABSENT:
+            return RowState.ALREADY_ABSENT if outcome.proven else RowState.ALREADY_ABSENT_UNPROVEN
+        case Kind.EXPIRED:
+            return RowState.EXPIRED
+        case _:
+            return RowState.DEAD
+
+
+def tally(states: bytes) -> dict[str, int]:
+    """How many rows ended how; the sum is the number of rows once all have ended."""
+    unproven = [RowState.UNLINKED_UNPROVEN, RowState.ALREADY_ABSENT_UNPROVEN]
+    return {
+        "unlinked": states.count(b"u") + states.count(b"U"),
+        "already_absent": states.count(b"a") + states.count(b"A"),
+        "dead": states.count(b"d"),
+        "expired": states.count(b"e"),
+        "unproven": sum(states.count(state.value) for state in unproven),
+    }
