@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := config worker tasks gateway sandbox tests benchmarks
 
-.PHONY: demo serve test check storm lock install clean
+.PHONY: demo serve test check storm bench lock install clean
 
 install: $(STAMP)
 
@@ -38,10 +38,23 @@ check: $(STAMP)
 storm: $(STAMP)
 	@$(BIN)/python -m tests.faults.storm
 
+# every figure of docs/performance.md; ROWS names some of them, RUNS says how often. The peers get environments of their own
+bench: $(STAMP) .bench/peers/.installed .bench/saq/.installed .bench/arq/.installed
+	@$(BIN)/python -m benchmarks $(ROWS) --runs $(or $(RUNS),3)
+
+# they do not agree on a version of redis-py
+.bench/%/.installed: benchmarks/peers/requirements-%.lock
+	@echo "installing the peers of the benchmark from $< ..."
+	@$(PYTHON) -m venv .bench/$*
+	@.bench/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 lock: $(STAMP)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
+	@cd benchmarks/peers && for name in peers saq arq; do \
+	  ../../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-$$name.in -o requirements-$$name.lock; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -3,18 +3,19 @@
 It checks nothing, so that it costs little: a raw asyncio protocol beside the measured processes. Our worker and the
 peers send it the same body (delete-relation as onOffice wants it) and get the same answer.
 
-    python -m benchmarks.api PORT
+    python benchmarks/api.py PORT
     GET /reset?latency_ms=50   forget everything; GET /stats   figures; GET /times   [[arrival, actions], ...]
 """
 
 import asyncio
+import importlib.util
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
-
-import uvloop
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 OK = '"resourceid":"","resourcetype":"relation","cacheable":false,"identifier":%s,'
@@ -89,7 +90,7 @@ class Api:
     def __init__(self) -> None:
         self.seen = Seen()
 
-    def handle(self, head: bytes, body: bytes, send) -> None:  # type: ignore[no-untyped-def]  # asyncio callback
+    def handle(self, head: bytes, body: bytes, send: Callable[[bytes], None]) -> None:
         """One request."""
         method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
         if method == "GET":
@@ -109,13 +110,13 @@ class Api:
             return {}
         return self.seen.arrivals if url.path == "/times" else self.seen.stats()
 
-    def _answer(self, seen: Seen, actions: list[dict[str, object]], send) -> None:  # type: ignore[no-untyped-def]
+    def _answer(self, seen: Seen, actions: list[dict[str, Any]], send: Callable[[bytes], None]) -> None:
         seen.in_flight -= 1
         seen.last_answer = time.time()
         results = []
         for action in actions:
             link = action["parameters"]
-            seen.links.add((link["parentid"], link["childid"]))  # type: ignore[index]  # it is JSON of a known shape
+            seen.links.add((link["parentid"], link["childid"]))
             results.append(RESULT % (json.dumps(action["actionid"]), json.dumps(action["identifier"])))
         send((REPLY % ",".join(results)).encode())
 
@@ -129,5 +130,12 @@ async def serve(port: int) -> None:
     await server.serve_forever()
 
 
+def main() -> None:
+    """Run for ever, on uvloop where there is one."""
+    uvloop = importlib.import_module("uvloop") if importlib.util.find_spec("uvloop") else None
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
+        runner.run(serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0))
+
+
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0))
+    main()

@@ -132,6 +132,7 @@ class Claimer:
             if through_celery or not each.envelope.plain:
                 self._hand_over(each.envelope, each.claimed, held)
             else:
+                count(each.envelope.task)
                 straight += await self.open(held)
         await self._ways.accept(straight)
 
@@ -149,7 +150,6 @@ class Claimer:
         if eta is not None and eta > known.now:
             await self._delay(held, eta - known.now)
             return None
-        count(arrived.envelope.task, 1)
         return held
 
     def _hold(self, arrived: Arrived, known: Admitted) -> Held:

@@ -26,10 +26,12 @@ from worker.stores.limiter import Grant, Limiter, Refusal, Refused, Release, Rep
 log = structlog.get_logger(__name__)
 FULL_PAUSE = 0.05  # seconds between looks when other workers hold all places in flight
 LONGEST_PAUSE = 0.5  # seconds; a halt or a pause must be noticed within a second
+ASKS_AT_ONCE = 100
 RELEASES_AT_ONCE = 100
 REDIS_PAUSE = 0.5  # seconds between tries while Redis does not answer
 SILENCES = 5  # unanswered requests in a row that make an outage; one alone may be its batch's fault
-LATE = 0.5  # of a tick: a grant used later than this would crowd the next one
+LATE_TICKS = 0.5  # a place used later than this would crowd the next one
+LATE_SECONDS = 0.015  # nor does that crowd it: within the limiter's headroom, whatever the rate
 
 
 class AccountHalted(AccountRefused):
@@ -45,7 +47,7 @@ class Place:
 
     def is_late(self, tick: float) -> bool:
         """Whether a request sent now would crowd the next one."""
-        return time.monotonic() - self.due > max(tick * LATE, 0.01)
+        return time.monotonic() - self.due > max(tick * LATE_TICKS, LATE_SECONDS)
 
 
 class Gate:
@@ -54,6 +56,7 @@ class Gate:
     def __init__(self, limiter: Limiter, tick: float) -> None:
         self._limiter = limiter
         self._tick = tick
+        self._asks = GroupCommit(self._ask_for_many, ASKS_AT_ONCE)
         self._releases = GroupCommit(limiter.release, RELEASES_AT_ONCE)
         self._releasing: set[asyncio.Task[None]] = set()
         self._released = asyncio.Event()
@@ -94,10 +97,21 @@ class Gate:
     async def _ask(self, wanted: int) -> list[Grant] | Refused:
         while True:
             try:
-                return await self._limiter.ask(secrets.token_hex(8), wanted)
+                found = await self._asks([None] * wanted)
             except RedisError as error:
                 log.warning("no grant without Redis", error=str(error))
                 await asyncio.sleep(REDIS_PAUSE)
+                continue
+            grants = [each for each in found if isinstance(each, Grant)]
+            refusals = [each for each in found if isinstance(each, Refused)]
+            return grants or refusals[0]
+
+    async def _ask_for_many(self, wanted: Sequence[None]) -> Sequence[Grant | Refused]:
+        """One answer for each; who gets no place in this group asks again in the next."""
+        answer = await self._limiter.ask(secrets.token_hex(8), len(wanted))
+        if isinstance(answer, Refused):
+            return [answer] * len(wanted)
+        return [*answer, *([Refused(Refusal.WAIT)] * (len(wanted) - len(answer)))]
 
     async def _wait_for_release(self, seconds: float) -> None:
         self._released.clear()

@@ -58,7 +58,7 @@ def is_revoked(task_id: str) -> bool:
     return task_id in state.revoked
 
 
-def count(task: str, how_many: int) -> None:
+def count(task: str) -> None:
     """What `celery inspect stats` shows as this worker's total."""
-    state.total_count[task] += how_many
-    state.all_total_count[0] += how_many
+    state.total_count[task] += 1
+    state.all_total_count[0] += 1

@@ -41,6 +41,7 @@ from worker.unlinking.outcome import CANCELLED, dead
 
 log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
+MAX_CONNECTIONS = 1000  # a few per account; redis-py refuses the 101st otherwise
 REDIS_TIMEOUT = 5.0  # seconds; a half-open connection is dropped after it
 
 
@@ -230,6 +231,7 @@ def _connect(url: str) -> AsyncRedis:
         socket_keepalive=True,
         health_check_interval=5,
         retry=Retry(NoBackoff(), 0),
+        max_connections=MAX_CONNECTIONS,
     )
 
 

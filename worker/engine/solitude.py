@@ -9,33 +9,38 @@ class Solitude:
     """Many together, or one alone."""
 
     def __init__(self) -> None:
-        self._changed = asyncio.Condition()
+        self._one_alone = asyncio.Lock()
+        self._free = asyncio.Event()  # nobody runs, or waits to run, alone
+        self._free.set()
+        self._empty = asyncio.Event()  # nobody runs together
+        self._empty.set()
         self._together = 0
         self._lonely = 0  # waiting or running
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:
         """Run beside others; waits while somebody runs, or waits to run, alone."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._lonely == 0)
-            self._together += 1
+        while self._lonely:
+            await self._free.wait()
+        self._together += 1
+        self._empty.clear()
         try:
             yield
         finally:
-            async with self._changed:
-                self._together -= 1
-                self._changed.notify_all()
+            self._together -= 1
+            if not self._together:
+                self._empty.set()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         """Run while nobody else does."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._lonely == 0)
-            self._lonely += 1
-            await self._changed.wait_for(lambda: self._together == 0)
+        self._lonely += 1
+        self._free.clear()
         try:
-            yield
+            async with self._one_alone:
+                await self._empty.wait()
+                yield
         finally:
-            async with self._changed:
-                self._lonely -= 1
-                self._changed.notify_all()
+            self._lonely -= 1
+            if not self._lonely:
+                self._free.set()

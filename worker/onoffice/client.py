@@ -3,6 +3,8 @@
 Two clients are never needed for one account; several calls may run at once.
 """
 
+import asyncio
+import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -16,6 +18,7 @@ from worker.onoffice.transport import HttpReply, Transport
 
 SHORT_PAUSE = 2.0  # seconds; a throttled request is repeated here only if the API asks for no more
 DEFAULT_PAUSE = 1.0  # seconds, when the API asks to slow down without saying how long
+FIRST_PAUSE = 0.2  # seconds at most before the second try
 TRIES = 4
 PATIENCE = 6.0  # seconds for all tries together; what needs longer goes to the delay set
 
@@ -35,17 +38,26 @@ class Client:
 
         Raises Throttled, AccountRefused, RequestNotSent, RequestUnanswered or UnreadableReply.
         """
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(TRIES) | stop_after_delay(PATIENCE),
+        try:
+            return await self._try(actions, passing)
+        except (RequestNotSent, Throttled) as error:
+            if not _surely_did_nothing(error):
+                raise
+        retrying = AsyncRetrying(  # made only when it is needed: it costs a tenth of a request that works
+            stop=stop_after_attempt(TRIES - 1) | stop_after_delay(PATIENCE),
             wait=wait_random_exponential(multiplier=0.2, max=SHORT_PAUSE),
             retry=retry_if_exception(_surely_did_nothing),
             reraise=True,
         )
+        await asyncio.sleep(random.uniform(0.0, FIRST_PAUSE))  # noqa: S311  # jitter
         async for attempt in retrying:
             with attempt:
-                async with passing():
-                    return await self.call_once(actions)
+                return await self._try(actions, passing)
         raise RequestNotSent("no attempt was made")  # not reached: AsyncRetrying makes one at least
+
+    async def _try(self, actions: Sequence[Action], passing: Passing) -> Reply:
+        async with passing():
+            return await self.call_once(actions)
 
     async def call_once(self, actions: Sequence[Action]) -> Reply:
         """One request, without waiting for a limit and without repeating it. Raises as `call`."""

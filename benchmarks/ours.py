@@ -1,0 +1,205 @@
+"""Our rows. Each function measures once and returns its figures."""
+
+import asyncio
+import statistics
+import time
+import uuid
+from bisect import bisect_left
+
+import aiohttp
+
+from benchmarks.stage import Stage, cpu_seconds, resident_mb, stage, wait_until
+from tasks.door import Door
+from tasks.unlink import NAME as UNLINK
+from tasks.unlink_many import NAME as UNLINK_MANY
+from worker.engine import envelope
+from worker.onoffice.protocol import Credentials, build_request, delete_relation
+from worker.stores import keys
+
+Figures = dict[str, float]
+TYPE = "calendar:address"
+STAGED = "bench-staged"
+
+
+def floor(requests: int = 100) -> Figures:
+    """One plain request after the other: what the API itself takes, as a client sees it."""
+    with stage() as place:
+
+        async def measure() -> list[float]:
+            body = build_request(Credentials("t" * 32, "s" * 64), [delete_relation("x", TYPE, 1, 1)], 0)
+            took = []
+            async with aiohttp.ClientSession() as session:
+                for _ in range(requests):
+                    start = time.monotonic()
+                    async with session.post(place.address, data=body) as response:
+                        await response.read()
+                    took.append((time.monotonic() - start) * 1000)
+            return sorted(took)
+
+        took = asyncio.run(measure())
+        return {"p50_ms": statistics.median(took), "p99_ms": took[int(requests * 0.99)]}
+
+
+def _wanted(count: int, first: int = 1) -> list[dict[str, object]]:
+    return [{"relationtype": TYPE, "parentid": 7, "childid": child} for child in range(first, first + count)]
+
+
+def _push_chunks(place: Stage, relations: int, size: int = 500) -> None:
+    for start in range(0, relations, size):
+        rows = [[TYPE, 8, child] for child in range(start + 1, min(start + size, relations) + 1)]
+        content = {"relations": rows, "run": "bench", "first_row": start}
+        message = envelope.write(UNLINK_MANY, str(uuid.uuid4()), content, keys.QUEUES[2])
+        place.client.lpush(keys.QUEUES[2], message)
+
+
+def _until_done(place: Stage, relations: int) -> Figures:
+    """From the first request at the API until nothing is claimed any more: every job ended, stored and acked."""
+    pids = [worker.pid for worker in place.workers]
+    before = sum(map(cpu_seconds, pids))
+    redis_before = cpu_seconds(place.valkey_pid)
+    wait_until(lambda: place.ask("stats")["actions"] > 0)
+    wait_until(lambda: place.left() == 0)
+    end = time.time()
+    stats = place.ask("stats")
+    assert stats["links"] == relations, f"{stats['links']} of {relations} links"
+    return {
+        "per_second": relations / (end - stats["first"]),
+        "worker_cpu_us": (sum(map(cpu_seconds, pids)) - before) / relations * 1e6,
+        "redis_cpu_us": (cpu_seconds(place.valkey_pid) - redis_before) / relations * 1e6,
+        "memory_mb": max(map(resident_mb, pids)),
+        "requests": stats["requests"],
+    }
+
+
+def singles(jobs: int, processes: int = 1, latency_ms: float = 50, **settings: object) -> Figures:
+    """Single jobs, all enqueued before; results kept, acks late, records, intents: everything on."""
+    with stage(latency_ms) as place:
+        for _ in range(processes):
+            place.start_worker(**{"MAX_IN_FLIGHT": 16, **settings})
+        place.wait_for_ready()
+        _stage(place, jobs)
+        place.client.rename(STAGED, keys.QUEUES[0])
+        return _until_done(place, jobs)
+
+
+def _stage(place: Stage, jobs: int) -> None:
+    """A stranger's jobs, without records, in a list that no worker looks at yet."""
+    messages = [envelope.write(UNLINK, str(uuid.uuid4()), wish) for wish in _wanted(jobs)]
+    for start in range(0, len(messages), 1000):
+        place.client.lpush(STAGED, *messages[start : start + 1000])
+
+
+def one_action(jobs: int) -> Figures:
+    """As the peers work: one action a request."""
+    return singles(jobs, ACTIONS_PER_REQUEST=1, MAX_IN_FLIGHT=200)
+
+
+def chunks(relations: int, processes: int = 1) -> Figures:
+    """Bulk: 500 relations a message."""
+    with stage() as place:
+        _push_chunks(place, relations)
+        for _ in range(processes):
+            place.start_worker(ACTIONS_PER_REQUEST=200, MAX_IN_FLIGHT=16)
+        return _until_done(place, relations)
+
+
+def enqueue(jobs: int) -> Figures:
+    """The Python door, one process, records and joining included."""
+    with stage() as place:
+        door, wanted = Door(place.client), _wanted(jobs)
+        start = time.monotonic()
+        door.enqueue(wanted)
+        return {"per_second": jobs / (time.monotonic() - start)}
+
+
+def latency(jobs: int, per_second: float = 50, bulk: int = 0, **settings: object) -> Figures:
+    """From the call of the door to the outcome in Redis, one job at a time at a steady pace."""
+    with stage() as place:
+        if bulk:
+            _push_chunks(place, bulk)
+        place.start_worker(**settings)
+        if bulk:
+            wait_until(lambda: place.ask("stats")["actions"] > 0)
+        else:
+            place.wait_for_ready()
+        return _pace(place, jobs, per_second)
+
+
+def _pace(place: Stage, jobs: int, per_second: float) -> Figures:
+    listener = place.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]  # redis-py's
+    listener.psubscribe(f"{keys.RESULT_PREFIX}*")
+    listener.get_message(timeout=1)
+    door = Door(place.client)
+    started: dict[str, float] = {}
+    took: list[float] = []
+    begin = time.monotonic()
+    while len(took) < jobs:
+        due = begin + len(started) / per_second
+        if len(started) < jobs and time.monotonic() >= due:
+            at = time.monotonic()
+            (receipt,) = door.enqueue(_wanted(1, first=10_000_000 + len(started)))
+            started[receipt.id] = at
+        message = listener.get_message(timeout=max(0.0, min(0.005, due - time.monotonic())))
+        if message is not None:
+            job_id = message["channel"].decode().removeprefix(keys.RESULT_PREFIX)
+            if job_id in started:
+                took.append((time.monotonic() - started[job_id]) * 1000)
+    listener.close()
+    took.sort()
+    return {"p50_ms": statistics.median(took), "p99_ms": took[int(len(took) * 0.99)], "worst_ms": took[-1]}
+
+
+def limited(rate: float, seconds: float) -> Figures:
+    """A backlog and a limit: how much of it is used, how full requests are, and the worst second at the API."""
+    with stage() as place:
+        _push_chunks(place, int(rate * 50 * (seconds + 10)))
+        place.start_worker(REQUESTS_PER_SECOND=rate)
+        place.start_worker(REQUESTS_PER_SECOND=rate)
+        wait_until(lambda: place.ask("stats")["actions"] > 0)
+        time.sleep(2.0)
+        begin = time.time()
+        time.sleep(seconds)
+        end = time.time()
+        seen = [(at, actions) for at, actions in place.ask("times") if begin <= at < end]
+        times = [at for at, _ in seen]
+        worst = max(bisect_left(times, at + 1.0) - number for number, at in enumerate(times))
+        return {
+            "share_of_limit": len(times) / (rate * seconds),
+            "fullness": sum(actions for _, actions in seen) / (50 * len(seen)),
+            "worst_second": worst,
+            "rate": rate,
+        }
+
+
+def memory(minutes: float) -> Figures:
+    """A worker under a steady load."""
+    with stage() as place:
+        worker = place.start_worker()
+        place.wait_for_ready()
+        begin, samples, sent = time.monotonic(), [], 0
+        door = Door(place.client)
+        while time.monotonic() - begin < minutes * 60:
+            door.enqueue(_wanted(500, first=1 + sent))
+            sent += 500
+            time.sleep(1.0)
+            samples.append(resident_mb(worker.pid))
+        quarter = max(1, len(samples) // 4)
+        return {
+            "memory_mb": max(samples),
+            "first_quarter_mb": statistics.mean(samples[:quarter]),
+            "last_quarter_mb": statistics.mean(samples[-quarter:]),
+            "jobs": sent,
+        }
+
+
+def accounts(jobs: int, count: int) -> Figures:
+    """The same number of jobs spread over many accounts."""
+    with stage() as place:
+        path = place.home / "accounts.toml"
+        names = [f"account{number}" for number in range(count)]
+        tokens = {name: f"{number:0>32}" for number, name in enumerate(names)}
+        path.write_text("".join(f'[accounts.{n}]\ntoken = "{t}"\nsecret = "{"s" * 64}"\n' for n, t in tokens.items()))
+        wanted = [{**wish, "account": names[number % count]} for number, wish in enumerate(_wanted(jobs))]
+        Door(place.client).enqueue(wanted)
+        place.start_worker(ACCOUNTS_FILE=path)
+        return _until_done(place, jobs)
