@@ -14,7 +14,7 @@ from worker.onoffice.protocol import Credentials
 from worker.unlinking.judging import Policy
 
 REDIS_TIMEOUT = 5.0  # seconds
-WINDOW = 400  # jobs one worker process holds at once
+WINDOW = 400  # jobs one worker process holds at once, to begin with
 GRACE = 40.0  # seconds a stop waits for requests on the wire
 
 

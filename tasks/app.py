@@ -13,9 +13,10 @@ from tasks.unlink_many import UnlinkMany
 from worker.engine.claimer import KnownTasks
 from worker.engine.listening import NoteConsumer
 from worker.engine.runtime import Runtime, RuntimeOptions
-from worker.engine.transport import Transport, check_fit
+from worker.engine.transport import check_fit
 from worker.stores import keys
 
+TRANSPORT = "worker.engine.transport:Transport"
 POOL = "worker.engine.pool:AsyncioPool"
 BACKEND = "worker.engine.backend:Backend"
 
@@ -38,7 +39,7 @@ def make_worker_app(options: RuntimeOptions, celery_options: Mapping[str, Any]) 
     app.conf.update(celery_options)
     app.conf.update(
         broker_url=options.queue_url,
-        broker_transport=Transport,
+        broker_transport=TRANSPORT,
         result_backend=f"{BACKEND}+{options.records_url}",
         worker_pool=POOL,
         task_queues=[Queue(name) for name in keys.QUEUES],

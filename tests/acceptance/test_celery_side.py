@@ -49,7 +49,7 @@ def test_events_reach_who_listens(house: House) -> None:
     app.control.disable_events(reply=True)
     other = many(house, 1)[0]
     assert app.send_task(NAME, kwargs=arguments(other), queue="unlink").get(timeout=30)["outcome"] == "unlinked"
-    stats = app.control.inspect().stats() or {}
+    stats = app.control.inspect(timeout=10, limit=1).stats() or {}
     assert [worker["total"] for worker in stats.values()] == [{NAME: 2}]
     app.close()
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN
 from tests.faults.test_workers import LINK, fast, many
 from tests.harness import House, eventually
 
@@ -162,3 +163,23 @@ def test_an_account_with_wrong_credentials_holds_up_no_other(house: House) -> No
     good = [house.unlink(*link) for link in many(house, 30, first=500)]
     assert {document["outcome"] for document in house.all_ended(good).values()} == {"unlinked"}
     eventually(lambda: {house.status(job_id) for job_id in bad} == {"parked"} or None)
+
+
+def test_an_account_with_a_long_queue_holds_up_no_other(house: House) -> None:
+    """3,000 jobs of an account that may send 10 a second, and then one of another account."""
+    accounts = house.home / "accounts.toml"
+    accounts.write_text(
+        f'[accounts.slow]\ntoken = "{DEFAULT_TOKEN}"\nsecret = "{DEFAULT_SECRET}"\n'
+        "requests_per_second = 2\nactions_per_request = 5\n"
+    )
+    house.settings["UNLINKER_ACCOUNTS_FILE"] = str(accounts)
+    ids = [house.unlink("calendar:address", 10_000 + number, 5, account="slow") for number in range(3000)]
+    job_id = house.unlink(*LINK)
+    house.start_worker()
+    start = time.monotonic()
+    assert house.ended(job_id)["outcome"] == "unlinked"
+    assert time.monotonic() - start < 10, "the others take five minutes"
+    eventually(lambda: house.status(ids[0]) == "ended")
+    eventually(lambda: house.status(ids[20]) == "ended")
+    states = {house.status(other) for other in ids}
+    assert states <= {"ended", "queued", "sent", "parked"}

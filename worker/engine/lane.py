@@ -5,6 +5,7 @@ requests are as full as they can be: single jobs first, bulk fills the rest.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -30,6 +31,7 @@ from worker.unlinking.unlinker import Unlinker
 from worker.unlinking.viewer import Sightings
 
 log = structlog.get_logger(__name__)
+ROUND_TRIP_WEIGHT = 0.1  # of the newest
 SINGLES = keys.QUEUES[0]
 OUTAGE = Park(why="several requests in a row were not answered", outage=True)
 
@@ -58,6 +60,7 @@ class Lane:
         self._bulk: deque[Entry] = deque()
         self._some = asyncio.Event()
         self._sending: dict[asyncio.Task[None], list[Entry]] = {}
+        self.round_trip = 0.0  # seconds a batch takes, as a moving average
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Jobs that were claimed."""
@@ -86,6 +89,16 @@ class Lane:
     @property
     def _waiting(self) -> int:
         return len(self._singles) + len(self._bulk)
+
+    def room(self, window: int) -> int:
+        """How many more single jobs it may hold of a window that it shares with other accounts."""
+        share = max(2 * self._parts.actions_per_request, window // 2)
+        return max(0, share - len(self._singles))
+
+    def hunger(self, window: int) -> int:
+        """How many parked jobs it could use; none while more than half of its share waits."""
+        room = self.room(window)
+        return room if room > len(self._singles) else 0
 
     def _requests_wanted(self) -> int:
         return max(1, -(-self._waiting // self._parts.actions_per_request))
@@ -123,6 +136,7 @@ class Lane:
 
     async def _send(self, entries: list[Entry], place: Place | None) -> None:
         api = GrantedApi(self._parts, place)
+        start = time.monotonic()
         try:
             going = await self._intend(entries)
             if going:
@@ -131,6 +145,8 @@ class Lane:
                     await self._parts.settler.halt(self.account, OUTAGE)
         finally:
             api.close()
+            took = time.monotonic() - start
+            self.round_trip += (took - self.round_trip) * (ROUND_TRIP_WEIGHT if self.round_trip else 1.0)
 
     async def _unlink(self, api: "GrantedApi", going: Sequence[Entry]) -> list[tuple[Entry, Decision]]:
         unlinker = Unlinker(api, self._parts.sightings, self._parts.policy)

@@ -25,6 +25,7 @@ from worker.engine.listening import Listening
 from worker.engine.settling import Books, Settler
 from worker.engine.solitude import Solitude
 from worker.engine.watch import Probe, Watch
+from worker.engine.window import Bounds, next_window
 from worker.onoffice.client import Client
 from worker.onoffice.protocol import Credentials
 from worker.onoffice.transport import Timeouts, Transport
@@ -42,6 +43,7 @@ from worker.unlinking.outcome import CANCELLED, dead
 log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
 MAX_CONNECTIONS = 1000  # a few per account; redis-py refuses the 101st otherwise
+TUNE_EVERY = 1.0  # seconds
 REDIS_TIMEOUT = 5.0  # seconds; a half-open connection is dropped after it
 
 
@@ -64,7 +66,7 @@ class RuntimeOptions:
     records_url: str
     queue_url: str
     lease: float  # seconds; the visibility timeout
-    window: int  # jobs held at once
+    window: int  # jobs held at once, to begin with
     grace: float  # seconds a stop may wait for requests on the wire
     accounts: Mapping[str, AccountAccess]
     policy: Policy = field(default_factory=Policy)
@@ -85,6 +87,10 @@ class Runtime:
         self._lanes: dict[str, Lane] = {}
         self._draining = False
 
+    def __json__(self) -> str:
+        """`celery inspect stats` shows the transport's options, and this is one of them."""
+        return "unlinker"
+
     async def open(self) -> None:
         """Make everything and start it. Redis may be away: all of it waits for Redis by itself."""
         options = self._options
@@ -103,12 +109,24 @@ class Runtime:
         self._transport = Transport(options.onoffice_url, timeouts, connections=max(8, connections))
         await self._transport.open()
         probes = self._open_lanes()
-        watch = Watch(self._halts, deliveries, probes)
+        watch = Watch(self._halts, deliveries, probes, self._hunger)
         self._claimer = Claimer(self._claims, self._settler, self, self._tasks)
         self._claiming = self._keep(self._claimer.run(watch.may_claim))
         self._keep(watch.run())
+        self._keep(self._keep_tuning())
         self._keep(self._claims.keep_flushing())
         self._keep(self._claims.keep_renewing(options.lease / 3))
+
+    async def _keep_tuning(self) -> None:
+        """Run for ever: the window follows rate times round trip."""
+        accesses = self._options.accounts.values()
+        bounds = Bounds.for_accounts((access.actions_per_request, access.max_in_flight) for access in accesses)
+        window, before = self._claims.window, self._claims.let_go_count
+        while True:
+            await asyncio.sleep(TUNE_EVERY)
+            let_go, before = self._claims.let_go_count - before, self._claims.let_go_count
+            round_trip = max((lane.round_trip for lane in self._lanes.values()), default=0.0)
+            window.jobs = next_window(window.jobs, let_go / TUNE_EVERY, round_trip, bounds)
 
     def _open_lanes(self) -> dict[str, Probe]:
         solitude = Solitude()
@@ -155,7 +173,20 @@ class Runtime:
             elif self._draining:
                 await self._settler.give_back(jobs)
             else:
-                lane.put(jobs)
+                await self._put(lane, jobs)
+
+    async def _put(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        """Into its lane; what is over the account's share goes to the parking place, if there are other accounts."""
+        rows = [entry for entry in entries if entry.chunk is not None]
+        jobs = [entry for entry in entries if entry.chunk is None]
+        room = lane.room(self._claims.window.jobs) if len(self._lanes) > 1 else len(jobs)
+        lane.put([*jobs[:room], *rows])
+        if jobs[room:]:
+            await self._settler.park_surplus(lane.account, jobs[room:])
+
+    def _hunger(self, account: str) -> int:
+        lane = self._lanes.get(account)
+        return 0 if lane is None else lane.hunger(self._claims.window.jobs)
 
     def hand_over(self, letter: Letter, held: Held | None) -> None:
         """A message goes to Celery's consumer; a job in it comes back by `settle`."""

@@ -29,6 +29,7 @@ from worker.unlinking.outcome import Outcome
 log = structlog.get_logger(__name__)
 BACKOFF_BASE = 1.0  # seconds
 BACKOFF_CAP = 60.0
+SURPLUS = "its account has more at hand than it may send; other accounts go first"
 ENDINGS_AT_ONCE = 200
 ROWS_AT_ONCE = 2000
 REDIS_PAUSE = 0.5  # seconds between tries while Redis does not answer
@@ -194,6 +195,17 @@ class Settler:
     async def park(self, account: str, entries: Sequence[Entry]) -> None:
         """Jobs whose account is halted leave the window, so that they hold up no other account."""
         await self.carry_out(account, [(entry, Park(why="the account is halted", new=False)) for entry in entries])
+
+    async def park_surplus(self, account: str, entries: Sequence[Entry]) -> None:
+        """Jobs over their account's share of the window leave it, so that they hold up no other account."""
+        if not self._records.acks:  # records elsewhere: one by one
+            await self.park(account, entries)
+            return
+        jobs = [(entry.claim, entry.id) for entry in entries]
+        await insist(lambda: self._deliveries.park_many(account, jobs, SURPLUS))
+        for entry in entries:
+            self._claims.let_go(entry.claim)
+            entry.settle(Left.WAITING)
 
     async def give_back(self, entries: Sequence[Entry], *, sent: bool = False) -> None:
         """The worker stops: jobs go back to the queue at once. `sent`: their requests may have been carried out."""

@@ -7,7 +7,7 @@ of the rate, and its parked jobs come back in portions, so that an API that just
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -25,8 +25,6 @@ from worker.stores.limiter import Limiter, Refused, Release, Report
 log = structlog.get_logger(__name__)
 LOOK_EVERY = 0.5  # seconds
 PROBE_EVERY = {HaltedBy.OUTAGE: 2.0, HaltedBy.CREDENTIALS: 30.0}  # seconds
-PORTION = 200  # parked jobs that come back at once
-ENOUGH_WAITING = 1000  # messages in the queues; above that nothing is brought back
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +38,13 @@ class Probe:
 class Watch:
     """Looks at the halts for one process; `halted` is what it saw last."""
 
-    def __init__(self, halts: Halts, deliveries: Deliveries, probes: Mapping[str, Probe]) -> None:
+    def __init__(
+        self, halts: Halts, deliveries: Deliveries, probes: Mapping[str, Probe], hunger: Callable[[str], int]
+    ) -> None:
         self._halts = halts
         self._deliveries = deliveries
         self._probes = probes
+        self._hunger = hunger  # how many of an account's parked jobs this process could use
         self.halted: dict[str, Halt] = {}
 
     def may_claim(self) -> bool:
@@ -85,8 +86,9 @@ class Watch:
     async def _bring_back(self) -> None:
         free = [account for account in await self._deliveries.parking_accounts() if account not in self.halted]
         for account in free:
-            if await self._deliveries.waiting() < ENOUGH_WAITING:
-                await self._deliveries.unpark(account, PORTION)
+            wanted = self._hunger(account)
+            if wanted:
+                await self._deliveries.unpark(account, wanted)
 
 
 async def _answers(client: Client) -> bool:

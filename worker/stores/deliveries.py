@@ -74,8 +74,14 @@ class Deliveries:
         names = [keys.CLAIMED, keys.LEASES, keys.parked(account), keys.PARKING]
         await run(self._client, Call("park", names, [claim, account]))
 
+    async def park_many(self, account: str, jobs: Sequence[tuple[str, str]], why: str) -> None:
+        """The same for (claim, job id) of jobs whose records are on this server; notes it there too."""
+        names = [keys.CLAIMED, keys.LEASES, keys.parked(account), keys.PARKING]
+        words = [word for job in jobs for word in job]
+        await run(self._client, Call("park_many", names, [account, keys.JOB_PREFIX, why, *words]))
+
     async def unpark(self, account: str, count: int) -> int:
-        """Bring up to `count` parked messages back to their queues; returns how many came."""
+        """Bring up to `count` parked messages back to the heads of their queues; returns how many came."""
         names = [keys.parked(account), keys.PARKING]
         return int(await run(self._client, Call("unpark", names, [account, count])))
 
@@ -83,10 +89,6 @@ class Deliveries:
         """Accounts with parked messages."""
         members: Any = await self._client.smembers(keys.PARKING)
         return sorted(name.decode() for name in members)
-
-    async def waiting(self) -> int:
-        """How many messages wait in the queues."""
-        return sum([int(await self._client.llen(name)) for name in keys.CLAIM_ORDER])
 
     async def parked(self, accounts: Iterable[str]) -> dict[str, int]:
         """How many messages of each account are parked."""
