@@ -1,6 +1,6 @@
 """The Celery app of a worker. Producers need none of it: any Celery app can send the tasks by name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from celery import Celery
@@ -11,6 +11,7 @@ from tasks.unlink import Unlink
 from tasks.unlink_many import NAME as UNLINK_MANY
 from tasks.unlink_many import UnlinkMany
 from worker.engine.claimer import KnownTasks
+from worker.engine.coroutine_task import CoroutineTask
 from worker.engine.listening import NoteConsumer
 from worker.engine.runtime import Runtime, RuntimeOptions
 from worker.engine.transport import check_fit
@@ -27,12 +28,17 @@ class UnlinkerApp(Celery):
     runtime: Runtime
 
 
-def make_worker_app(options: RuntimeOptions, celery_options: Mapping[str, Any]) -> UnlinkerApp:
+TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany)
+
+
+def make_worker_app(
+    options: RuntimeOptions, celery_options: Mapping[str, Any], tasks: Iterable[type[CoroutineTask]] = TASKS
+) -> UnlinkerApp:
     """The app of a worker process. Raises EngineMisfitError when the installed kombu does not fit."""
     check_fit()
     app = UnlinkerApp("unlinker", set_as_current=True)
-    app.register_task(Unlink())
-    app.register_task(UnlinkMany())
+    for task in tasks:
+        app.register_task(task())
     names = frozenset(name for name in app.tasks if name.startswith("unlinker."))
     app.runtime = Runtime(options, KnownTasks(names, UNLINK, UNLINK_MANY))
     app.steps["consumer"].add(NoteConsumer)

@@ -1,12 +1,16 @@
 """What Celery's own tools may expect: events, links, revokes, counters, though jobs take a shorter way without them."""
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
+import pytest
 from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
 from tests.faults.test_workers import LINK, many
-from tests.harness import House, eventually
+from tests.harness import ROOT, House, Process, eventually
 
 NAME = "unlinker.unlink"
 
@@ -75,4 +79,23 @@ def test_a_revoked_job_ends_cancelled(house: House) -> None:
     assert house.ended(sent.id)["outcome"] == "cancelled"
     assert sent.state == "REVOKED"
     assert LINK in house.sandbox.links()
+    app.close()
+
+
+def test_time_limits_end_a_task_and_spare_a_deletion(house: House) -> None:
+    log = house.home / "sleepy.log"
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "tests.acceptance.sleepy_worker"]
+        worker = subprocess.Popen(command, env=house.environment(), cwd=ROOT, stdout=file, stderr=file)
+    house.processes.append(Process(worker, log))
+    house.sandbox.fault("slow", params={"seconds": 2}, match={"childid": 153})
+    app = celery(house)
+    soft = app.send_task("unlinker.test_sleep", queue="control", soft_time_limit=1)
+    hard = app.send_task("unlinker.test_sleep", queue="control", time_limit=1)
+    deletion = app.send_task(NAME, kwargs=arguments(LINK), queue="unlink", time_limit=1, soft_time_limit=1)
+    with pytest.raises(SoftTimeLimitExceeded):
+        soft.get(timeout=30)
+    with pytest.raises(TimeLimitExceeded):
+        hard.get(timeout=30)
+    assert deletion.get(timeout=30)["outcome"] == "unlinked"
     app.close()

@@ -18,25 +18,34 @@ class GroupCommit(Generic[T, R]):
         self._commit = commit
         self._most = most  # items in a batch, unless one caller alone brings more
         self._waiting: list[tuple[Sequence[T], asyncio.Future[Sequence[R]]]] = []
-        self._runner: asyncio.Task[None] | None = None
+        self._busy = False
+        self._runner: asyncio.Task[None] | None = None  # kept, or the loop would forget it
 
     async def __call__(self, items: Sequence[T]) -> Sequence[R]:
         """The results of these items."""
         if not items:
             return []
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Sequence[R]] = loop.create_future()
-        self._waiting.append((items, future))
-        if self._runner is None:
-            self._runner = loop.create_task(self._run())
-        return await future
+        if self._busy:
+            future: asyncio.Future[Sequence[R]] = asyncio.get_running_loop().create_future()
+            self._waiting.append((items, future))
+            return await future
+        self._busy = True
+        try:
+            return await self._commit(items)  # alone, without the detour of a task
+        finally:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            self._runner = asyncio.get_running_loop().create_task(self._run())
+        else:
+            self._busy = False
 
     async def _run(self) -> None:
         try:
-            while self._waiting:
-                await self._run_batch(self._next_batch())
+            await self._run_batch(self._next_batch())
         finally:
-            self._runner = None
+            self._go_on()
 
     def _next_batch(self) -> list[tuple[Sequence[T], "asyncio.Future[Sequence[R]]"]]:
         size = taken = 0

@@ -8,13 +8,14 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from celery.concurrency.base import BasePool, apply_target
 from celery.concurrency.prefork import _run_ready_callbacks
+from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.worker import state
 from kombu.asynchronous import get_event_loop
 
@@ -32,6 +33,8 @@ class _Application:
     target: Callable[..., Any]
     args: tuple[Any, ...]
     callback: Callable[..., Any] | None
+    soft_limit: float | None  # seconds; the body may clean up after it
+    limit: float | None  # seconds
 
 
 class AsyncioPool(BasePool):
@@ -62,14 +65,15 @@ class AsyncioPool(BasePool):
         kwargs: dict[str, Any] | None = None,
         callback: Callable[..., Any] | None = None,
         accept_callback: Callable[..., Any] | None = None,
-        **_: Any,
+        **limits: Any,
     ) -> None:
         """Take one delivery; called by Celery in its main thread."""
         if accept_callback is not None:
             accept_callback(os.getpid(), time.monotonic())
+        application = _Application(target, args, callback, limits.get("soft_timeout"), limits.get("timeout"))
         with self._idle:
             self._running += 1
-        self._loop.call_soon_threadsafe(self._spawn, _Application(target, args, callback))
+        self._loop.call_soon_threadsafe(self._spawn, application)
 
     def _spawn(self, application: _Application) -> None:
         task = self._loop.create_task(self._run(application))
@@ -80,14 +84,25 @@ class AsyncioPool(BasePool):
         name, _task_id, request, *_ = application.args
         task = self.app.tasks[name]
         if isinstance(task, CoroutineTask):
-            request[COMPLETION] = await self._complete(task, request)
+            request[COMPLETION] = await self._complete(task, application)
         await self._loop.run_in_executor(self._finisher, self._finish, application)
 
-    async def _complete(self, task: CoroutineTask, request: dict[str, Any]) -> Completion:
+    async def _complete(self, task: CoroutineTask, application: _Application) -> Completion:
         try:
-            return Completion(value=await task.body(self._runtime, request))
+            return Completion(value=await self._within_limits(task, application))
         except Exception as error:  # noqa: BLE001  # whatever a body raises is its result; Celery's tracer judges it
             return Completion(error=error)
+
+    async def _within_limits(self, task: CoroutineTask, application: _Application) -> object:
+        """Celery's time limits. A body that ends jobs knows none: requests and jobs have deadlines of their own."""
+        work = task.body(self._runtime, application.args[2])
+        if task.stores_own_result:
+            return await work
+        try:
+            async with asyncio.timeout(application.limit):
+                return await _within_soft_limit(work, application.soft_limit)
+        except TimeoutError:
+            raise TimeLimitExceeded(application.limit) from None
 
     def _finish(self, application: _Application) -> None:
         try:
@@ -132,6 +147,17 @@ class AsyncioPool(BasePool):
 
     def _get_info(self) -> dict[str, Any]:
         return {**super()._get_info(), "running": self._running}
+
+
+async def _within_soft_limit(work: Coroutine[Any, Any, object], seconds: float | None) -> object:
+    clock = asyncio.timeout(seconds)
+    try:
+        async with clock:
+            return await work
+    except TimeoutError:
+        if clock.expired():
+            raise SoftTimeLimitExceeded(seconds) from None
+        raise
 
 
 def _run_queued_acks(hub: Any) -> None:
