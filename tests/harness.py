@@ -198,10 +198,10 @@ class House:
         self.client.lpush(keys.QUEUES[2], envelope.write(UNLINK_MANY, chunk_id, content, keys.QUEUES[2]))
         return chunk_id
 
-    def rows(self, run: str) -> bytes:
-        """One byte per row of a run."""
-        stored: Any = self.client.get(keys.rows(run))
-        return bytes(stored or b"")
+    def rows(self, *chunk_ids: str) -> bytes:
+        """One byte per row of some chunks."""
+        stored: Any = [self.client.get(keys.rows(chunk_id)) or b"" for chunk_id in chunk_ids]
+        return b"".join(stored)
 
     def unlink(self, kind: str, parentid: int, childid: int, **more: object) -> str:
         """A job through our own door; returns its id."""

@@ -1,4 +1,4 @@
-"""The intents of a batch: of jobs in their records, of rows of chunks in their run's bytes."""
+"""The intents of a batch: of jobs in their records, of rows in their chunk's bytes."""
 
 from collections.abc import Iterable, Sequence
 

@@ -58,7 +58,7 @@ class OpenChunk:
         tickets = json.loads(self.known or "{}")
         entries = []
         for row, (job, byte) in enumerate(zip(self.chunk.rows, states, strict=True)):
-            state = RowState(bytes((byte,)))
+            state = RowState.of(byte)
             if state.is_final or isinstance(job, UnlinkError):
                 continue
             ticket = Ticket(job=job, in_doubt=state is RowState.SENT)
@@ -73,7 +73,7 @@ class OpenChunk:
         return [
             (row, dead(job.reason, job.code, job.text))
             for row, (job, byte) in enumerate(zip(self.chunk.rows, states, strict=True))
-            if isinstance(job, UnlinkError) and not RowState(bytes((byte,))).is_final
+            if isinstance(job, UnlinkError) and not RowState.of(byte).is_final
         ]
 
     def row_settled(self, settled: Settled) -> None:
@@ -106,7 +106,8 @@ class OpenChunk:
 
     def waiting_json(self) -> str:
         """What the waiting rows must know, for the record."""
-        return json.dumps({row: _known(waiting.ticket) for row, waiting in self.waiting.items()})
+        known = {row: _known(waiting.ticket) for row, waiting in self.waiting.items()}
+        return json.dumps({row: what for row, what in known.items() if any(what)})
 
 
 def _known(ticket: Ticket) -> list[Any]:

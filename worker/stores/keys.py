@@ -76,9 +76,9 @@ def job(job_id: str) -> str:
     return JOB_PREFIX + job_id
 
 
-def rows(run: str) -> str:
-    """String: one byte per row of a run (worker.unlinking.chunk.RowState)."""
-    return f"unlinker:rows:{run}"
+def rows(chunk_id: str) -> str:
+    """String: one byte per row of a chunk (worker.unlinking.chunk.RowState)."""
+    return f"unlinker:rows:{chunk_id}"
 
 
 def relation(account: str, relationtype: str, parentid: int, childid: int) -> str:

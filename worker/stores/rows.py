@@ -1,4 +1,8 @@
-"""The rows of chunks: one byte each in a string per run, so that a million rows are a megabyte."""
+"""The rows of chunks: one byte each in a string per chunk, so that a million rows are little more than a megabyte.
+
+The string is the chunk's and not its run's: the name of a run comes from outside, and two chunks that happened to name
+the same rows of the same run must not take each other's ends for their own.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +16,7 @@ from worker.unlinking.chunk import Chunk, state_of
 from worker.unlinking.job import Job
 from worker.unlinking.outcome import Outcome
 
-Span = tuple[int, int]  # first row of the run, how many
+Span = tuple[int, int]  # first row, how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Rows:
         """One byte per row of each chunk (worker.unlinking.chunk.RowState)."""
         pipeline = self._client.pipeline(transaction=False)
         for chunk in chunks:
-            pipeline.getrange(keys.rows(chunk.run), chunk.first_row, chunk.first_row + len(chunk.rows) - 1)
+            pipeline.getrange(keys.rows(chunk.id), 0, len(chunk.rows) - 1)
         stored: list[Any] = await pipeline.execute() if chunks else []
         return [states.ljust(len(chunk.rows), b"\0") for chunk, states in zip(chunks, stored, strict=True)]
 
@@ -55,24 +59,24 @@ class Rows:
         names = [keys.HALTS]
         arguments: list[Word] = []
         for each in intentions:
-            names += (keys.job(each.chunk.id), keys.rows(each.chunk.run))
+            names += (keys.job(each.chunk.id), keys.rows(each.chunk.id))
             spans = spans_of(each.rows)
             arguments += (each.chunk.terms.account, each.claim, int(each.alone), len(spans))
             for first, length in spans:
-                arguments += (each.chunk.first_row + first, length)
+                arguments += (first, length)
         words = await run(self._client, Call("intend_rows", names, arguments))
         return [Intent(word.decode()) for word in words]
 
     async def finish(self, endings: Sequence[RowEnding]) -> list[None]:
         """End rows, once and for all, with a dead letter for each that is dead or expired."""
-        by_run: dict[str, list[RowEnding]] = {}
+        by_chunk: dict[str, list[RowEnding]] = {}
         for ending in endings:
-            by_run.setdefault(ending.chunk.run, []).append(ending)
+            by_chunk.setdefault(ending.chunk.id, []).append(ending)
         arguments: list[Word] = [keys.JOB_PREFIX, self._retention.records]
-        for of_run in by_run.values():
-            arguments += _spans(of_run)
-            arguments += _dead_letters([ending for ending in of_run if not ending.outcome.succeeded])
-        names = [keys.COUNTERS, keys.DEAD, *(keys.rows(name) for name in by_run)]
+        for of_chunk in by_chunk.values():
+            arguments += _spans(of_chunk)
+            arguments += _dead_letters([ending for ending in of_chunk if not ending.outcome.succeeded])
+        names = [keys.COUNTERS, keys.DEAD, *(keys.rows(chunk_id) for chunk_id in by_chunk)]
         await run(self._client, Call("finish_rows", names, arguments))
         return [None] * len(endings)
 
@@ -92,7 +96,7 @@ def _spans(endings: Sequence[RowEnding]) -> list[Word]:
     alike: dict[tuple[bytes, str], list[int]] = {}
     for ending in endings:
         kind = (state_of(ending.outcome).value, str(ending.outcome.kind))
-        alike.setdefault(kind, []).append(ending.chunk.first_row + ending.row)
+        alike.setdefault(kind, []).append(ending.row)
     words: list[Word] = []
     number = 0
     for (byte, outcome), rows in alike.items():
@@ -106,7 +110,7 @@ def _dead_letters(endings: Sequence[RowEnding]) -> list[Word]:
     words: list[Word] = [len(endings)]
     for ending in endings:
         fields: dict[str, str | int | float] = dict(_letter_fields(ending))
-        words += (ending.chunk.first_row + ending.row, f"{ending.chunk.id}:{ending.row}", 2 * len(fields))
+        words += (ending.row, f"{ending.chunk.id}:{ending.row}", 2 * len(fields))
         for field in fields.items():
             words += field
     return words

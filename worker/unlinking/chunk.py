@@ -16,7 +16,7 @@ OPTIONAL = ("run", "first_row", "account", "requested_by", "reason", "not_after"
 
 
 class RowState(Enum):
-    """What is known of one row: one byte of its run's string."""
+    """What is known of one row: one byte of its chunk's string."""
 
     PENDING = b"\0"  # as Redis fills up a string
     SENT = b"s"  # its request is out, or its worker died with it
@@ -27,10 +27,18 @@ class RowState(Enum):
     DEAD = b"d"
     EXPIRED = b"e"
 
+    @classmethod
+    def of(cls, byte: int) -> "RowState":
+        """Read a byte; what nobody has written here may have been anything, and is looked at before it is sent."""
+        return _STATES.get(byte, cls.SENT)
+
     @property
     def is_final(self) -> bool:
         """Whether the row has its outcome."""
         return self not in (RowState.PENDING, RowState.SENT)
+
+
+_STATES = {state.value[0]: state for state in RowState}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ local function write(job, how)
   local key = prefix .. job
   local silent = redis.call('HGET', key, 'ignore_result') == '1'
   redis.call('HSET', key, 'status', 'ended', 'outcome', how.outcome, 'evidence', how.fields, 'ended_at', now)
-  redis.call('HDEL', key, 'carries', 'claim')
+  redis.call('HDEL', key, 'carries', 'claim', 'waiting')
   if how.outcome == 'dead' or how.outcome == 'expired' then
     redis.call('ZADD', dead, now, job)
     redis.call('PERSIST', key) -- a dead letter stays until somebody replays or discards it
