@@ -43,7 +43,7 @@ from worker.unlinking.outcome import CANCELLED, dead
 log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
 MAX_CONNECTIONS = 1000  # a few per account; redis-py refuses the 101st otherwise
-TUNE_EVERY = 1.0  # seconds
+TUNE_EVERY = 0.25  # seconds
 REDIS_TIMEOUT = 5.0  # seconds; a half-open connection is dropped after it
 
 

@@ -1,7 +1,7 @@
 """The window: how many jobs a process holds at once. Too few starve its requests, too many are repeated after a crash.
 
 By Little's law the jobs on their way are rate times round trip; twice that keeps the next requests full. The window
-starts small, doubles at most once a second while the rate keeps growing with it, and sinks slowly.
+starts small, at most doubles each time while the rate keeps growing with it, and sinks slowly.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 LOWEST = 200
 HIGHEST = 5000
-SINK = 0.9  # of the window, a second
+SINK = 0.97  # of the window, each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Bounds:
 
 
 def next_window(window: int, jobs_per_second: float, round_trip: float, bounds: Bounds) -> int:
-    """The window for the next second. `round_trip`: seconds a request takes, with its bookkeeping."""
+    """The window for the next moment. `round_trip`: seconds a request takes, with its bookkeeping."""
     wanted = 2 * jobs_per_second * round_trip
     tuned = min(wanted, 2 * window) if wanted > window else max(wanted, SINK * window)
     return int(max(bounds.lowest, min(bounds.highest, tuned)))

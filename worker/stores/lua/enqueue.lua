@@ -21,6 +21,7 @@ local function enqueue(id, relation, message, words)
   if first and waits(first) then
     redis.call('HSET', record, 'joined', first)
     redis.call('RPUSH', wishes .. first, id)
+    redis.call('HSET', prefix .. first, 'joined_by', 1)
     return 'joined'
   end
   redis.call('SET', open, id)

@@ -10,11 +10,9 @@ local results_ttl, records_ttl = ARGV[5], ARGV[6]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
-local function write(job, how)
+local function write(job, how, silent)
   local key = prefix .. job
-  local silent = redis.call('HGET', key, 'ignore_result') == '1'
   redis.call('HSET', key, 'status', 'ended', 'outcome', how.outcome, 'evidence', how.fields, 'ended_at', now)
-  redis.call('HDEL', key, 'carries', 'claim', 'waiting')
   if how.outcome == 'dead' or how.outcome == 'expired' then
     redis.call('ZADD', dead, now, job)
     redis.call('PERSIST', key) -- a dead letter stays until somebody replays or discards it
@@ -29,24 +27,29 @@ local function write(job, how)
   end
 end
 
+local function finish_joined(wishes, how)
+  for _, wish in ipairs(redis.call('LRANGE', wishes, 0, -1)) do
+    local f = redis.call('HMGET', prefix .. wish, 'outcome', 'ignore_result')
+    if not f[1] then write(wish, how, f[2] == '1') end
+  end
+  redis.call('DEL', wishes)
+end
+
 local function finish(id, relation, how)
-  local record, wishes, open = prefix .. id, wishes_prefix .. id, open_prefix .. relation
-  local f = redis.call('HMGET', record, 'outcome', 'carries')
+  local record, open = prefix .. id, open_prefix .. relation
+  local f = redis.call('HMGET', record, 'outcome', 'carries', 'ignore_result', 'joined_by', 'waiting')
   local stands, carries = f[1], f[2]
   if stands and not carries then return stands end
   if redis.call('GET', open) == id then redis.call('DEL', open) end
-  local joined = redis.call('LRANGE', wishes, 0, -1)
-  for _, wish in ipairs(joined) do
-    if redis.call('HEXISTS', prefix .. wish, 'outcome') == 0 then write(wish, how) end
-  end
-  if #joined > 0 then redis.call('DEL', wishes) end
+  if f[4] then finish_joined(wishes_prefix .. id, how) end
+  if f[5] then redis.call('HDEL', record, 'waiting') end
   if carries then -- its own wish was taken back; it ran for the wishes that had joined it
     redis.call('HDEL', record, 'carries')
     redis.call('HSET', record, 'status', 'ended')
     redis.call('EXPIRE', record, records_ttl)
     return stands
   end
-  write(id, how)
+  write(id, how, f[3] == '1')
   return ''
 end
 
