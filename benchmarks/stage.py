@@ -111,8 +111,11 @@ class Stage:
         return process
 
     def left(self) -> int:
-        """Messages in our queues and claims."""
-        return sum(self.client.llen(name) for name in keys.QUEUES) + self.client.hlen(keys.CLAIMED)
+        """Messages in our queues and claims, delayed and parked."""
+        queued = sum(self.client.llen(name) for name in keys.QUEUES)
+        return (
+            queued + self.client.hlen(keys.CLAIMED) + self.client.zcard(keys.DELAYED) + self.client.scard(keys.PARKING)
+        )
 
     def wait_for_ready(self) -> None:
         """Our workers have claimed nothing yet and wait for messages."""

@@ -62,6 +62,7 @@ class Gate:
         self._released = asyncio.Event()
         self._in_use: set[str] = set()
         self._silences = 0
+        self.held_back = False  # whether the account could send more than its limits allow just now
 
     @property
     def looks_down(self) -> bool:
@@ -72,6 +73,7 @@ class Gate:
         """Wait for one place at least, for up to `wanted`; returns when it is time to send. Raises AccountHalted."""
         while True:
             answer = await self._ask(wanted)
+            self.held_back = isinstance(answer, Refused) or answer[0].wait > 0
             if not isinstance(answer, Refused):
                 places = await self._wait_until_due(answer)
                 if places:

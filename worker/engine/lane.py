@@ -90,15 +90,22 @@ class Lane:
     def _waiting(self) -> int:
         return len(self._singles) + len(self._bulk)
 
-    def room(self, window: int) -> int:
-        """How many more single jobs it may hold of a window that it shares with other accounts."""
-        share = max(2 * self._parts.actions_per_request, window // 2)
-        return max(0, share - len(self._singles))
+    def surplus(self, window: int, arriving: int) -> int:
+        """How many of the arriving single jobs are over its share of a window that other accounts need too.
+
+        None while it sends as fast as jobs come: then the window is all that bounds it.
+        """
+        if not self._parts.gate.held_back:
+            return 0
+        return min(arriving, max(0, len(self._singles) + arriving - self._share(window)))
 
     def hunger(self, window: int) -> int:
         """How many parked jobs it could use; none while more than half of its share waits."""
-        room = self.room(window)
+        room = self._share(window) - len(self._singles)
         return room if room > len(self._singles) else 0
+
+    def _share(self, window: int) -> int:
+        return max(2 * self._parts.actions_per_request, window // 2)
 
     def _requests_wanted(self) -> int:
         return max(1, -(-self._waiting // self._parts.actions_per_request))

@@ -109,10 +109,11 @@ class Runtime:
         self._transport = Transport(options.onoffice_url, timeouts, connections=max(8, connections))
         await self._transport.open()
         probes = self._open_lanes()
-        watch = Watch(self._halts, deliveries, probes, self._hunger)
+        self._watch = watch = Watch(self._halts, deliveries, probes, self._hunger)
         self._claimer = Claimer(self._claims, self._settler, self, self._tasks)
         self._claiming = self._keep(self._claimer.run(watch.may_claim))
         self._keep(watch.run())
+        self._keep(watch.keep_feeding())
         self._keep(self._keep_tuning())
         self._keep(self._claims.keep_flushing())
         self._keep(self._claims.keep_renewing(options.lease / 3))
@@ -179,10 +180,12 @@ class Runtime:
         """Into its lane; what is over the account's share goes to the parking place, if there are other accounts."""
         rows = [entry for entry in entries if entry.chunk is not None]
         jobs = [entry for entry in entries if entry.chunk is None]
-        room = lane.room(self._claims.window.jobs) if len(self._lanes) > 1 else len(jobs)
-        lane.put([*jobs[:room], *rows])
-        if jobs[room:]:
-            await self._settler.park_surplus(lane.account, jobs[room:])
+        surplus = lane.surplus(self._claims.window.jobs, len(jobs)) if len(self._lanes) > 1 else 0
+        kept = len(jobs) - surplus
+        lane.put([*jobs[:kept], *rows])
+        if surplus:
+            await self._settler.park_surplus(lane.account, jobs[kept:])
+            self._watch.note_parking(lane.account)
 
     def _hunger(self, account: str) -> int:
         lane = self._lanes.get(account)

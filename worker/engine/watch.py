@@ -24,6 +24,7 @@ from worker.stores.limiter import Limiter, Refused, Release, Report
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY = 0.5  # seconds
+FEED_EVERY = 0.02  # seconds; costs a round trip only when a lane runs dry
 PROBE_EVERY = {HaltedBy.OUTAGE: 2.0, HaltedBy.CREDENTIALS: 30.0}  # seconds
 
 
@@ -45,6 +46,7 @@ class Watch:
         self._deliveries = deliveries
         self._probes = probes
         self._hunger = hunger  # how many of an account's parked jobs this process could use
+        self._parking: set[str] = set()  # accounts that have parked jobs, as far as is known here
         self.halted: dict[str, Halt] = {}
 
     def may_claim(self) -> bool:
@@ -66,8 +68,7 @@ class Watch:
             every = PROBE_EVERY.get(halt.by)
             if every is not None and account in self._probes and await self._halts.may_probe(account, every):
                 await self._probe(account, halt)
-        if ALL not in self.halted:
-            await self._bring_back()
+        self._parking |= set(await self._deliveries.parking_accounts())
 
     async def _probe(self, account: str, halt: Halt) -> None:
         probe = self._probes[account]
@@ -83,12 +84,26 @@ class Watch:
             self.halted.pop(account, None)
             log.info("account released", account=account, was=str(halt.by))
 
-    async def _bring_back(self) -> None:
-        free = [account for account in await self._deliveries.parking_accounts() if account not in self.halted]
-        for account in free:
+    def note_parking(self, account: str) -> None:
+        """Some jobs of this account were parked just now."""
+        self._parking.add(account)
+
+    async def keep_feeding(self) -> None:
+        """Run for ever: parked jobs come back as their account's lane runs dry."""
+        while True:
+            await asyncio.sleep(FEED_EVERY)
+            try:
+                await self._feed()
+            except RedisError as error:
+                log.warning("parked jobs wait for Redis", error=str(error))
+                await asyncio.sleep(LOOK_EVERY)
+
+    async def _feed(self) -> None:
+        free = [] if ALL in self.halted else self._parking - set(self.halted)
+        for account in sorted(free):
             wanted = self._hunger(account)
-            if wanted:
-                await self._deliveries.unpark(account, wanted)
+            if wanted and await self._deliveries.unpark(account, wanted) < wanted:
+                self._parking.discard(account)
 
 
 async def _answers(client: Client) -> bool:
