@@ -39,7 +39,7 @@ SLOW_ROWS: dict[str, Callable[[], Figures]] = {
     "memory": partial(ours.memory, 30),
     "queued-1000000": partial(ours.singles, 1_000_000),
 }
-ONCE = ("queued-100000", "accounts-", "api-")
+ONCE = ("queued-100000", "accounts-", "api-", "latency-in-bulk", "limit")
 
 
 def main(
@@ -68,14 +68,17 @@ def main(
                 continue
             figures = known[name]()
             found[name].append(figures)
+            _write(out, found)  # so that a row that fails later leaves what was measured before
             sys.stdout.write(f"{number + 1}/{runs} {name}: {_short(figures)}\n")
             sys.stdout.flush()
+    sys.stdout.write(f"\n{markdown(found)}\nwritten to {out}\n")
+
+
+def _write(out: Path, found: dict[str, list[Figures]]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    document = {"machine": _machine(), "rows": found}
-    (out / "results.json").write_text(json.dumps(document, indent=1))
+    (out / "results.json").write_text(json.dumps({"machine": _machine(), "rows": found}, indent=1))
     (out / "table.md").write_text(markdown(found))
     (out / "throughput.svg").write_text(plot(found))
-    sys.stdout.write(f"\n{markdown(found)}\nwritten to {out}\n")
 
 
 def _short(figures: Figures) -> str:
