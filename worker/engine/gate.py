@@ -30,8 +30,6 @@ ASKS_AT_ONCE = 100
 RELEASES_AT_ONCE = 100
 REDIS_PAUSE = 0.5  # seconds between tries while Redis does not answer
 SILENCES = 5  # unanswered requests in a row that make an outage; one alone may be its batch's fault
-LATE_TICKS = 0.5  # a place used later than this would crowd the next one
-LATE_SECONDS = 0.015  # nor does that crowd it: within the limiter's headroom, whatever the rate
 
 
 class AccountHalted(AccountRefused):
@@ -45,20 +43,20 @@ class Place:
     grant: Grant
     due: float  # time.monotonic()
 
-    def is_late(self, tick: float) -> bool:
-        """Whether a request sent now would crowd the next one."""
-        return time.monotonic() - self.due > max(tick * LATE_TICKS, LATE_SECONDS)
+    def is_late(self, lateness: float) -> bool:
+        """Whether a request sent now would crowd the next ones. `lateness`: seconds that are allowed."""
+        return time.monotonic() - self.due > lateness
 
 
 class Gate:
     """Grants for one account in this process."""
 
-    def __init__(self, limiter: Limiter, tick: float) -> None:
+    def __init__(self, limiter: Limiter, lateness: float) -> None:
         self._limiter = limiter
-        self._tick = tick
+        self._lateness = lateness
         self._asks = GroupCommit(self._ask_for_many, ASKS_AT_ONCE)
-        self._releases = GroupCommit(limiter.release, RELEASES_AT_ONCE)
-        self._releasing: set[asyncio.Task[None]] = set()
+        self._over: list[Release] = []
+        self._releasing: asyncio.Task[None] | None = None
         self._released = asyncio.Event()
         self._in_use: set[str] = set()
         self._silences = 0
@@ -90,7 +88,7 @@ class Gate:
         places = [Place(grant, time.monotonic() + grant.wait) for grant in grants]
         if grants[0].wait > 0:
             await asyncio.sleep(grants[0].wait)
-        if not places[0].is_late(self._tick):
+        if not places[0].is_late(self._lateness):
             return places
         for place in places:
             self.give_back(place)
@@ -128,17 +126,20 @@ class Gate:
 
     def _release_soon(self, release: Release) -> None:
         """Nobody has to wait for it."""
-        task = asyncio.get_running_loop().create_task(self._release(release))
-        self._releasing.add(task)
-        task.add_done_callback(self._releasing.discard)
+        self._over.append(release)
+        if self._releasing is None:
+            self._releasing = asyncio.get_running_loop().create_task(self._release_all())
 
-    async def _release(self, release: Release) -> None:
-        """The request is over. A release that Redis does not hear ends with the grant's own lease."""
-        try:
-            await self._releases([release])
-        except RedisError as error:
-            log.warning("a grant ends with its lease", error=str(error))
-        self._released.set()
+    async def _release_all(self) -> None:
+        """Requests are over. A release that Redis does not hear ends with the grant's own lease."""
+        while self._over:
+            releases, self._over = self._over[:RELEASES_AT_ONCE], self._over[RELEASES_AT_ONCE:]
+            try:
+                await self._limiter.release(releases)
+            except RedisError as error:
+                log.warning("grants end with their leases", error=str(error), count=len(releases))
+            self._released.set()
+        self._releasing = None
 
     @asynccontextmanager
     async def passing(self, place: Place | None = None) -> AsyncIterator[None]:
@@ -169,7 +170,7 @@ class Gate:
 
     async def _in_time(self, place: Place | None) -> Place:
         """A place may have grown old while Redis was away; those who waited must not send all at once."""
-        if place is not None and not place.is_late(self._tick):
+        if place is not None and not place.is_late(self._lateness):
             return place
         if place is not None:
             self.give_back(place)

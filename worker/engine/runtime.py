@@ -137,7 +137,7 @@ class Runtime:
             limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
             limiter = Limiter(self._store, account, limits)
             client = Client(self._transport, access.credentials, time.time)
-            gate = Gate(limiter, limits.tick_us / 1_000_000)
+            gate = Gate(limiter, limits.lateness)
             self._keep(gate.keep_renewing(self._options.lease / 3))
             parts = LaneParts(
                 client=client,

@@ -1,5 +1,6 @@
 """The limiter: per account one virtual clock on Redis TIME, and a bound on requests in flight, for all workers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,6 +40,17 @@ class Limits:
     def tick_us(self) -> int:
         """Microseconds between two requests."""
         return int(1_000_000 / (self.requests_per_second * HEADROOM))
+
+    @property
+    def lateness(self) -> float:
+        """Seconds a place may be used late without making any window fuller than rate + 1.
+
+        All that is in flight may come late at once if that fits into the headroom; else half a tick, or 15 ms, which
+        the headroom covers at any rate.
+        """
+        if self.max_in_flight <= (1 - HEADROOM) * self.requests_per_second:
+            return math.inf
+        return max(0.5 * self.tick_us / 1_000_000, 0.015)
 
     @property
     def horizon_us(self) -> int:
@@ -109,14 +121,13 @@ class Limiter:
             for number, (start, next_free) in enumerate(zip(places[::2], places[1::2], strict=True), start=1)
         ]
 
-    async def release(self, releases: Sequence[Release]) -> list[None]:
+    async def release(self, releases: Sequence[Release]) -> None:
         """Requests are over, or were not sent."""
         arguments: list[Word] = [self._limits.tick_us]
         for each in releases:
             grant = each.grant
             arguments += (grant.id, str(each.report), int(each.pause * 1_000_000), grant.start, grant.next_free)
         await run(self._client, Call("release", [keys.limit(self._account), keys.in_flight(self._account)], arguments))
-        return [None] * len(releases)
 
     async def renew(self, grants: Sequence[str]) -> None:
         """Prolong the leases of grants in use."""
