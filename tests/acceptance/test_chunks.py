@@ -110,14 +110,12 @@ def test_a_stop_gives_a_chunk_back_and_a_halt_parks_it(house: House) -> None:
 
 
 def test_single_jobs_ride_before_chunks(house: House) -> None:
-    house.settings |= {"UNLINKER_REQUESTS_PER_SECOND": "10", "UNLINKER_ACTIONS_PER_REQUEST": "10"}
+    house.settings |= {"UNLINKER_REQUESTS_PER_SECOND": "5", "UNLINKER_ACTIONS_PER_REQUEST": "10"}
     chunk = house.push_chunk(many(house, 500))
     house.start_worker()
     eventually(lambda: house.status(chunk) == "sent")
-    start = time.monotonic()
     house.ended(house.unlink(*LINK))
-    assert time.monotonic() - start < 2, "the chunk takes five seconds"
-    assert house.status(chunk) == "sent"
+    assert house.status(chunk) == "sent", "the chunk takes ten seconds"
 
 
 def test_two_chunks_that_name_the_same_rows_of_a_run_both_run(house: House) -> None:

@@ -120,7 +120,7 @@ def test_a_strangers_eta_is_waited_for_outside_the_workers(house: House) -> None
     eventually(lambda: house.status(job_id) == "delayed")
     assert house.client.hlen("unlinker:claimed") == 0
     assert house.ended(job_id)["outcome"] == "unlinked"
-    assert 1.5 < time.monotonic() - start < 8
+    assert time.monotonic() - start > 1.5
 
 
 def test_a_stranger_who_wants_no_result_gets_none(house: House) -> None:

@@ -176,9 +176,8 @@ def test_an_account_with_a_long_queue_holds_up_no_other(house: House) -> None:
     ids = [house.unlink("calendar:address", 10_000 + number, 5, account="slow") for number in range(3000)]
     job_id = house.unlink(*LINK)
     house.start_worker()
-    start = time.monotonic()
     assert house.ended(job_id)["outcome"] == "unlinked"
-    assert time.monotonic() - start < 10, "the others take five minutes"
+    assert house.status(ids[-1]) != "ended", "the others take five minutes"
     eventually(lambda: house.status(ids[0]) == "ended")
     eventually(lambda: house.status(ids[20]) == "ended")
     states = {house.status(other) for other in ids}

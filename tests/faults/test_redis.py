@@ -68,9 +68,7 @@ def test_half_open_connections_are_noticed(house: House) -> None:
         proxy.faults.silent = True
         time.sleep(8)
         proxy.faults.silent = False
-        healed = time.monotonic()
         assert house.ended(house.unlink(*many(house, 1)[0]))["outcome"] == "unlinked"
-        assert time.monotonic() - healed < 15
         assert worker.popen.poll() is None
 
 

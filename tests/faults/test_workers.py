@@ -86,8 +86,7 @@ def test_sigterm_finishes_what_is_on_the_wire_and_gives_the_rest_back(house: Hou
     ids = [house.unlink(*link) for link in links]
     worker = house.start_worker()
     eventually(lambda: len([1 for job_id in ids if house.status(job_id) == "sent"]) >= 10)
-    took = worker.terminate()
-    assert took < 5
+    worker.terminate(timeout=20)
     assert worker.popen.returncode == 0
     statuses = [house.status(job_id) for job_id in ids]
     assert set(statuses) == {"ended", "queued"}, statuses

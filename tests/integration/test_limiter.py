@@ -26,13 +26,12 @@ async def release(limiter: Limiter, grant: Grant, report: Report, pause: float =
 
 
 async def test_grants_of_many_askers_are_spaced(store: "redis.asyncio.Redis") -> None:
-    """Three workers ask at once for a second: the places they get are a tick apart, whoever asks."""
+    """Three workers ask at once until they had 70: the places they get are a tick apart, whoever asks."""
     limiters = [limiter(store, rate=50) for _ in range(3)]
     starts: list[int] = []
 
     async def keep_asking(number: int) -> None:
-        until = time.monotonic() + 1.0
-        while time.monotonic() < until:
+        while len(starts) < 70:
             answer = await ask(limiters[number], f"{number}-{len(starts)}-{time.monotonic_ns()}")
             if isinstance(answer, Grant):
                 starts.append(int(answer.start))
@@ -43,13 +42,12 @@ async def test_grants_of_many_askers_are_spaced(store: "redis.asyncio.Redis") ->
     await asyncio.gather(*(keep_asking(number) for number in range(3)))
     starts.sort()
     tick = Limits(50, 1, 1).tick_us
-    assert len(starts) > 40
     assert all(later - earlier >= tick for earlier, later in itertools.pairwise(starts))
     assert all(starts[i + 51] - starts[i] >= 1_000_000 for i in range(len(starts) - 51)), "51 in no second"
 
 
 async def test_only_so_many_are_in_flight_and_a_dead_ones_place_comes_back(store: "redis.asyncio.Redis") -> None:
-    mine = limiter(store, rate=1000, in_flight=2, lease=0.2)
+    mine = limiter(store, rate=1000, in_flight=2, lease=2)
     first, second = await ask(mine, "a"), await ask(mine, "b")
     assert isinstance(first, Grant)
     assert isinstance(second, Grant)
@@ -58,9 +56,9 @@ async def test_only_so_many_are_in_flight_and_a_dead_ones_place_comes_back(store
     assert third.why is Refusal.FULL
     await release(mine, first, Report.OK)
     assert isinstance(await ask(mine, "d"), Grant)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(1)
     await mine.renew(["d:1"])
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(1.3)
     assert isinstance(await ask(mine, "e"), Grant), "b was never released; its lease ran out"
     fifth = await ask(mine, "f")
     assert isinstance(fifth, Refused), "d was renewed"
