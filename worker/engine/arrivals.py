@@ -64,6 +64,7 @@ def ticket(job: Job, known: Admitted) -> Ticket:
         in_doubt=known.in_doubt,
         question=known.question,
         tries=known.tries or {},
+        history=known.history,
     )
 
 

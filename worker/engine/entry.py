@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from worker.unlinking.attempts import RequestNote
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.outcome import Outcome
 
@@ -34,6 +35,7 @@ class Entry:
     deaths: int = 0  # workers that died while its request was out
     chunk: "OpenChunk | None" = None  # whose row it is
     row: int = -1
+    request: RequestNote | None = None  # the last request that was sent for it by this process
     _settled: "asyncio.Future[Settled] | None" = None
     _how: Settled | None = None
 

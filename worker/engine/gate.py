@@ -142,13 +142,16 @@ class Gate:
         self._releasing = None
 
     @asynccontextmanager
-    async def passing(self, place: Place | None = None) -> AsyncIterator[None]:
-        """One request, on a place that is at hand or a new one; its errors tell the limiter how it went."""
+    async def passing(self, place: Place | None = None) -> AsyncIterator[str]:
+        """One request, on a place that is at hand or a new one; its errors tell the limiter how it went.
+
+        Gives the id of the place, which is the id of the request too.
+        """
         held = (await self._in_time(place)).grant
         self._in_use.add(held.id)
         report, pause = Report.UNUSED, 0.0
         try:
-            yield
+            yield held.id
             report = Report.OK
         except Throttled as error:
             report, pause = Report.SLOW, error.seconds

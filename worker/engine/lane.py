@@ -7,8 +7,8 @@ requests are as full as they can be: single jobs first, bulk fills the rest.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -24,6 +24,7 @@ from worker.onoffice.protocol import Action
 from worker.onoffice.replies import Reply
 from worker.stores import keys
 from worker.stores.records import Intent
+from worker.unlinking.attempts import RequestNote
 from worker.unlinking.decisions import Ask, Decision, Park
 from worker.unlinking.judging import Policy
 from worker.unlinking.outcome import EXPIRED
@@ -161,6 +162,9 @@ class Lane:
             decisions = await unlinker.run([entry.ticket for entry in going])
         except RedisError as error:  # nobody knows how far it came: the question waits
             return [(entry, Ask(why=f"Redis failed in between: {error}", in_doubt=True)) for entry in going]
+        finally:
+            for entry in going:
+                entry.request = api.note_of(entry.id)
         return [(entry, decisions[entry.id]) for entry in going]
 
     async def _intend(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -219,14 +223,30 @@ class GrantedApi:
         self.actions_per_request = parts.actions_per_request
         self._parts = parts
         self._place = place
+        self._last: RequestNote | None = None
+        self._notes: dict[str, RequestNote] = {}
 
     async def call(self, actions: Sequence[Action]) -> Reply:
         """One request."""
-        return await self._parts.client.call(actions, self._passing)
+        try:
+            return await self._parts.client.call(actions, self._passing)
+        finally:
+            if self._last is not None:
+                self._notes |= dict.fromkeys((action.identifier for action in actions), self._last)
 
-    def _passing(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def _passing(self) -> AsyncIterator[None]:
         place, self._place = self._place, None
-        return self._parts.gate.passing(place)
+        async with self._parts.gate.passing(place) as request_id:
+            at, start = time.time(), time.monotonic()
+            try:
+                yield
+            finally:
+                self._last = RequestNote(request_id, at, time.monotonic() - start)
+
+    def note_of(self, job_id: str) -> RequestNote | None:
+        """The last request that named the job; else the last one, which may have read its link."""
+        return self._notes.get(job_id, self._last)
 
     def close(self) -> None:
         """Give back a grant that was not used."""

@@ -9,6 +9,7 @@ from typing import Any
 from worker.engine.entry import Entry, Left, Settled
 from worker.stores import keys
 from worker.stores.records import Status
+from worker.unlinking.attempts import as_json, from_json
 from worker.unlinking.chunk import Chunk, RowState
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.errors import UnlinkError
@@ -111,11 +112,12 @@ class OpenChunk:
 
 
 def _known(ticket: Ticket) -> list[Any]:
-    return [ticket.attempts, int(ticket.in_doubt), int(ticket.question), ticket.tries]
+    known = [ticket.attempts, int(ticket.in_doubt), int(ticket.question), ticket.tries]
+    return [*known, as_json(ticket.history)] if ticket.history else known
 
 
 def _ticket(ticket: Ticket, known: list[Any]) -> Ticket:
-    attempts, in_doubt, question, tries = known
+    attempts, in_doubt, question, tries, *history = known
     counts: Mapping[int, int] = {int(code): count for code, count in tries.items()}
     return Ticket(
         job=ticket.job,
@@ -123,4 +125,5 @@ def _ticket(ticket: Ticket, known: list[Any]) -> Ticket:
         in_doubt=bool(in_doubt) or ticket.in_doubt,
         question=bool(question),
         tries=counts,
+        history=from_json(history[0]) if history else (),
     )

@@ -21,6 +21,7 @@ from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halt, HaltedBy, Halts
 from worker.stores.records import Ending, Records, Status, StoredEnd
 from worker.stores.rows import RowEnding, Rows
+from worker.unlinking.attempts import as_json, noted
 from worker.unlinking.chunk import tally
 from worker.unlinking.decisions import Again, Ask, Decision, End, Park, Snooze, Ticket
 from worker.unlinking.job import Job
@@ -70,7 +71,11 @@ class Settler:
 
     async def end(self, endings: Sequence[tuple[Entry, Outcome]]) -> None:
         """Write outcomes, once and for all, in one round trip, however long Redis is away; only then the ack."""
-        rows = [RowEnding(e.chunk.chunk, e.row, e.ticket.job, how) for e, how in endings if e.chunk is not None]
+        rows = [
+            RowEnding(e.chunk.chunk, e.row, e.ticket.job, how, _history(e, how))
+            for e, how in endings
+            if e.chunk is not None
+        ]
         await self.end_rows(rows)
         await self._end_jobs([(entry, how) for entry, how in endings if entry.chunk is None])
         for entry, outcome in endings:
@@ -88,7 +93,8 @@ class Settler:
         alike = {outcome for _, outcome in endings}  # most jobs of a batch end alike
         ends = {outcome: as_stored(outcome, now) for outcome in alike}
         wanted = [
-            Ending(entry.id, _relation_key(entry.ticket.job), ends[outcome], entry.claim) for entry, outcome in endings
+            Ending(entry.id, _relation_key(entry.ticket.job), ends[outcome], entry.claim, _history(entry, outcome))
+            for entry, outcome in endings
         ]
         await self._write(wanted)
 
@@ -174,7 +180,8 @@ class Settler:
             log.error("account halted", account=account, by=str(by), why=halt.why, code=halt.code)
 
     async def _wait(self, account: str, entry: Entry, decision: Decision) -> None:
-        ticket, status, seconds = next_ticket(entry.ticket, decision, self._random)
+        before = noted(entry.ticket, decision, entry.request)
+        ticket, status, seconds = next_ticket(before, decision, self._random)
         if entry.chunk is not None:
             entry.chunk.waiting[entry.row] = WaitingRow(ticket, status, seconds, _why(decision))
             entry.settle(Left.WAITING)
@@ -228,6 +235,11 @@ class Settler:
             if not entry.is_settled:
                 self._claims.let_go(entry.claim)
                 entry.settle(Left.ELSEWHERE)
+
+
+def _history(entry: Entry, outcome: Outcome) -> str:
+    """Of a job that did not come true, for its dead letter."""
+    return "" if outcome.succeeded else as_json(noted(entry.ticket, End(outcome), entry.request).history)
 
 
 def _relation_key(job: Job) -> str:

@@ -18,7 +18,8 @@ PARKING = "unlinker:parking"  # set: accounts with parked messages
 JUNK = "unlinker:junk"  # list of JSON: what was no message for us, and why
 
 # the server of the records
-DEAD = "unlinker:dead"  # sorted set: job id -> time of its end, Redis ms
+DEAD = "unlinker:dead"  # sorted set: job id -> serial number; its index is told in lua/dead_index.lua
+DEAD_TOTALS = "unlinker:dead:totals"  # hash: dimension=value -> how many dead letters
 COUNTERS = "unlinker:counters"  # hash: outcome -> how many
 HALTS = "unlinker:halts"  # hash: account (or `*` for all) -> JSON: why, code, since, by
 RESULT_PREFIX = "celery-task-meta-"  # where Celery's Redis backend looks for results

@@ -16,8 +16,9 @@ from typing import Any
 
 from worker.stores import keys
 from worker.stores.scripts import AsyncRedis, Call, Word, run
+from worker.unlinking.attempts import as_json, from_json
 from worker.unlinking.chunk import Chunk
-from worker.unlinking.decisions import Ticket
+from worker.unlinking.decisions import Attempt, Ticket
 from worker.unlinking.job import Job, JobTerms
 
 Fields = dict[str, str | int | float]
@@ -64,6 +65,7 @@ class Admitted:
     in_doubt: bool = False
     question: bool = False
     tries: Mapping[int, int] | None = None
+    history: tuple[Attempt, ...] = ()
     deaths: int = 0  # workers that died while its request was out
     lone_deaths: int = 0  # those that died while nothing else was on the wire
     waiting: str = ""  # of a chunk: what the rows that wait must know, as JSON
@@ -120,6 +122,7 @@ class Ending:
     relation: str  # as keys.relation has it: the open relation to release; "" for none
     end: StoredEnd
     claim: str = ""  # acked with the outcome if the queue is on the same server; "": nothing to ack
+    history: str = ""  # the attempts of a job that did not come true, as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,7 @@ class Records:
     @property
     def _finish_keys(self) -> list[str]:
         queue = [keys.CLAIMED, keys.LEASES] if self._same_server else [NOWHERE, NOWHERE]
-        return [keys.DEAD, keys.COUNTERS, *queue]
+        return [keys.COUNTERS, *queue]
 
     def _finish_arguments(self, endings: Sequence[Ending], groups: Mapping[StoredEnd, Sequence[int]]) -> list[Word]:
         arguments: list[Word] = [
@@ -198,18 +201,19 @@ class Records:
             arguments += (end.outcome, end.evidence, end.result, len(numbers))
             for number in numbers:
                 ending = endings[number]
-                arguments += (ending.id, ending.relation, ending.claim)
+                arguments += (ending.id, ending.relation, ending.claim, ending.history)
         return arguments
 
     async def defer(self, claim: str, status: Status, ticket: Ticket, why: str) -> bool:
         """Note that a job waits, and what its next attempt must know; False when it is no longer ours."""
         tries = json.dumps({str(code): count for code, count in ticket.tries.items()})
         known = (ticket.attempts, int(ticket.in_doubt), int(ticket.question), tries)
-        return await self._defer(ticket.job.id, [claim, str(status), *known, why[:300], ""])
+        history = as_json(ticket.history)
+        return await self._defer(ticket.job.id, [claim, str(status), *known, why[:300], "", history])
 
     async def defer_chunk(self, chunk_id: str, claim: str, status: Status, why: str, waiting: str) -> bool:
         """The same for a chunk. `waiting`: what its rows that wait must know, as JSON."""
-        return await self._defer(chunk_id, [claim, str(status), 0, 0, 0, "{}", why[:300], waiting])
+        return await self._defer(chunk_id, [claim, str(status), 0, 0, 0, "{}", why[:300], waiting, ""])
 
     async def _defer(self, job_id: str, arguments: list[Word]) -> bool:
         return bool(await run(self._client, Call("defer", [keys.job(job_id)], arguments)))
@@ -246,7 +250,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
     verdict, *rest = row
     if not rest:
         return Admitted(admission=Admission(verdict.decode()))
-    attempts, in_doubt, question, tries, deaths, deadline, now, lone_deaths, waiting = rest
+    attempts, in_doubt, question, tries, deaths, deadline, now, lone_deaths, waiting, history = rest
     return Admitted(
         admission=Admission.RUN,
         attempts=attempts,
@@ -256,6 +260,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
         deaths=deaths,
         lone_deaths=lone_deaths,
         waiting=waiting.decode(),
+        history=from_json(history.decode()),
         deadline=int(deadline) / 1000,
         now=now / 1000,
     )

@@ -5,12 +5,12 @@ the same rows of the same run must not take each other's ends for their own.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from worker.stores import keys
-from worker.stores.records import Intent, Retention, record_fields
+from worker.stores.records import Fields, Intent, Retention, record_fields
 from worker.stores.scripts import AsyncRedis, Call, Word, run
 from worker.unlinking.chunk import Chunk, state_of
 from worker.unlinking.job import Job
@@ -37,6 +37,7 @@ class RowEnding:
     row: int  # within the chunk
     job: Job | None  # None for a row that could not be read
     outcome: Outcome
+    history: str = ""  # its attempts as JSON, if it did not come true
 
 
 class Rows:
@@ -76,7 +77,7 @@ class Rows:
         for of_chunk in by_chunk.values():
             arguments += _spans(of_chunk)
             arguments += _dead_letters([ending for ending in of_chunk if not ending.outcome.succeeded])
-        names = [keys.COUNTERS, keys.DEAD, *(keys.rows(chunk_id) for chunk_id in by_chunk)]
+        names = [keys.COUNTERS, *(keys.rows(chunk_id) for chunk_id in by_chunk)]
         await run(self._client, Call("finish_rows", names, arguments))
         return [None] * len(endings)
 
@@ -109,18 +110,23 @@ def _spans(endings: Sequence[RowEnding]) -> list[Word]:
 def _dead_letters(endings: Sequence[RowEnding]) -> list[Word]:
     words: list[Word] = [len(endings)]
     for ending in endings:
-        fields: dict[str, str | int | float] = dict(_letter_fields(ending))
+        fields = _letter_fields(ending)
         words += (ending.row, f"{ending.chunk.id}:{ending.row}", 2 * len(fields))
         for field in fields.items():
             words += field
     return words
 
 
-def _letter_fields(ending: RowEnding) -> Mapping[str, str | int | float]:
-    relation = {"account": ending.chunk.terms.account} if ending.job is None else record_fields(ending.job)
-    return relation | {
+def _letter_fields(ending: RowEnding) -> Fields:
+    relation: Fields = {"account": ending.chunk.terms.account}
+    if ending.job is not None:
+        relation = record_fields(ending.job)
+    fields: Fields = {
         "outcome": str(ending.outcome.kind),
         "evidence": json.dumps(ending.outcome.as_evidence(), separators=(",", ":")),
         "run": ending.chunk.run,
         "row": ending.chunk.first_row + ending.row,
     }
+    if ending.history:
+        fields["history"] = ending.history
+    return relation | fields

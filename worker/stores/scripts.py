@@ -1,4 +1,7 @@
-"""The Lua scripts of this package: loaded from their files, run alone or many in one round trip."""
+"""The Lua scripts of this package: loaded from their files, run alone or many in one round trip.
+
+A script whose first line is `-- with NAME, NAME` has the functions of those files too.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,6 +14,7 @@ import redis.asyncio
 from redis.exceptions import NoScriptError
 
 Word = str | bytes | int | float
+WITH = "-- with "
 AsyncRedis = redis.asyncio.Redis
 
 
@@ -23,9 +27,16 @@ class Call:
     arguments: Sequence[Word]
 
 
+def _read(script: str) -> str:
+    return (resources.files(__package__) / "lua" / f"{script}.lua").read_text(encoding="utf-8")
+
+
 @cache
 def _source(script: str) -> tuple[str, str]:
-    text = (resources.files(__package__) / "lua" / f"{script}.lua").read_text(encoding="utf-8")
+    text = _read(script)
+    first, _, _ = text.partition("\n")
+    if first.startswith(WITH):
+        text = "\n".join([*(_read(part) for part in first.removeprefix(WITH).split(", ")), text])
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -14,6 +14,18 @@ from worker.unlinking.job import Job
 from worker.unlinking.outcome import Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a job, as its dead letter shows it."""
+
+    at: float  # Unix seconds when its request was sent
+    verdict: str  # what the answer meant
+    request: str  # id of the request; the jobs of a batch share it
+    seconds: float  # until the request was over
+    code: int | None = None  # the API's error code
+    text: str = ""  # the API's or our sentence
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
     """A job with what earlier attempts left behind."""
@@ -24,6 +36,7 @@ class Ticket:
     question: bool = False  # the last attempt ended in Ask
     expired: bool = False  # its deadline has passed: the open question is answered, nothing is deleted
     tries: Mapping[int, int] = field(default_factory=dict)  # API error code -> how often this job met it
+    history: tuple[Attempt, ...] = ()  # the attempts so far; see attempts.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 -- KEYS: claimed (or "-", if the queue is on another server), then the records
 -- ARGV: per job: claim, claim it was taken over from or "", deadline in ms or "", number of words, then that many words:
 --       field, value, ... of a new record
--- Returns per job {verdict, attempts, in_doubt, question, tries, deaths, deadline ms, now ms, deaths alone, waiting rows};
+-- Returns per job {verdict, attempts, in_doubt, question, tries, deaths, deadline ms, now ms, deaths alone, waiting rows, attempts};
 -- verdict is
 --   run        go on
 --   ended      it has its outcome; ack it
@@ -36,10 +36,11 @@ local function admit(record, claim, from, expires, words)
   local deadline = math.min(latest, tonumber(f[5] or '') or latest, tonumber(expires) or latest)
   deadline = string.format('%.0f', deadline)
   redis.call('HSET', record, 'claim', claim, 'status', 'queued', 'deadline', deadline, 'first_seen', first_seen)
-  if not status then return {'run', 0, 0, 0, '{}', 0, deadline, now, 0, ''} end
-  f = redis.call('HMGET', record, 'attempts', 'in_doubt', 'question', 'tries', 'deaths', 'lone_deaths', 'waiting')
+  if not status then return {'run', 0, 0, 0, '{}', 0, deadline, now, 0, '', ''} end
+  f = redis.call('HMGET', record, 'attempts', 'in_doubt', 'question', 'tries', 'deaths', 'lone_deaths', 'waiting',
+    'history')
   return {'run', tonumber(f[1]) or 0, tonumber(f[2]) or 0, tonumber(f[3]) or 0, f[4] or '{}', tonumber(f[5]) or 0,
-          deadline, now, tonumber(f[6]) or 0, f[7] or ''}
+          deadline, now, tonumber(f[6]) or 0, f[7] or '', f[8] or ''}
 end
 
 local out, at = {}, 1

@@ -1,9 +1,10 @@
+-- with dead_index
 -- Rows end, once and for all: the first outcome of a row stands.
--- KEYS: counters, dead letters, then the rows' string of each batch
+-- KEYS: counters, then the rows' string of each batch
 -- ARGV: record prefix, seconds to keep rows, then per batch: number of spans, and for each of them: first row, length, byte,
 --       outcome; then number of dead letters, and for each of them: row, id, number of words, field, value, ...
 -- Returns the number of rows that this call ended.
-local counters, dead = KEYS[1], KEYS[2]
+local counters = KEYS[1]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local FINAL = '[^%zs]'
@@ -29,7 +30,7 @@ local function finish(rows, first, length, byte)
   return written
 end
 
-for i = 3, #KEYS do
+for i = 2, #KEYS do
   local rows = KEYS[i]
   local spans = tonumber(ARGV[at])
   at = at + 1
@@ -42,7 +43,7 @@ for i = 3, #KEYS do
     if not is_final(rows, tonumber(ARGV[words_at])) then
       local record = ARGV[1] .. ARGV[words_at + 1]
       redis.call('HSET', record, 'status', 'ended', 'ended_at', now, unpack(ARGV, words_at + 3, words_at + 2 + size))
-      redis.call('ZADD', dead, now, ARGV[words_at + 1])
+      dead_add(ARGV[words_at + 1], record)
     end
     words_at = words_at + 3 + size
   end
