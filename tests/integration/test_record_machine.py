@@ -123,7 +123,7 @@ class RecordMachine(RuleBasedStateMachine):
     @rule(target=held, pair=consumes(held))
     def intend(self, pair: tuple[str, str]) -> tuple[str, str]:
         job_id, claim = pair
-        (intent,) = self._do(self.records.intend([Intention("default", job_id, claim)]))
+        (intent,) = self._do(self.records.intend([Intention(self._job(job_id), claim)]))
         ended = job_id in self.model.outcomes and not self._carries(job_id)
         if intent is Intent.GO:
             assert not ended, "a job that has an outcome never reaches the API again"

@@ -19,11 +19,11 @@ class Intents:
         self._jobs = GroupCommit(records.intend, AT_ONCE)
         self._rows = GroupCommit(rows.intend, AT_ONCE)
 
-    async def store(self, account: str, entries: Sequence[Entry]) -> list[tuple[Entry, Intent]]:
-        """Says for each job of the account whether it may go."""
+    async def store(self, entries: Sequence[Entry]) -> list[tuple[Entry, Intent]]:
+        """Says for each job whether it may go."""
         alone = entries[0].suspect
         jobs = [entry for entry in entries if entry.chunk is None]
-        wanted = [Intention(account, entry.id, entry.claim, alone) for entry in jobs]
+        wanted = [Intention(entry.ticket.job, entry.claim, alone) for entry in jobs]
         words = await insist(lambda: self._jobs(wanted))
         return [*zip(jobs, words, strict=True), *await self._store_rows(entries, alone=alone)]
 

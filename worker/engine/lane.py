@@ -170,7 +170,7 @@ class Lane:
     async def _intend(self, entries: Sequence[Entry]) -> list[Entry]:
         """The last look before the request: who may go; everybody else is settled here."""
         sifted = Sifted()
-        for entry, intent in await self._parts.intents.store(self.account, entries):
+        for entry, intent in await self._parts.intents.store(entries):
             sifted.put(entry, intent)
         for entry in sifted.elsewhere:
             self._parts.settler.leave(entry)

@@ -20,6 +20,9 @@ JUNK = "unlinker:junk"  # list of JSON: what was no message for us, and why
 # the server of the records
 DEAD = "unlinker:dead"  # sorted set: job id -> serial number; its index is told in lua/dead_index.lua
 DEAD_TOTALS = "unlinker:dead:totals"  # hash: dimension=value -> how many dead letters
+JOURNAL = "unlinker:journal"  # stream: what was deleted, from the intent on; see journal_format.py
+AUDIT = "unlinker:audit"  # stream: what operators did
+ROWS_PREFIX = "unlinker:rows:"
 COUNTERS = "unlinker:counters"  # hash: outcome -> how many
 HALTS = "unlinker:halts"  # hash: account (or `*` for all) -> JSON: why, code, since, by
 RESULT_PREFIX = "celery-task-meta-"  # where Celery's Redis backend looks for results
@@ -79,7 +82,7 @@ def job(job_id: str) -> str:
 
 def rows(chunk_id: str) -> str:
     """String: one byte per row of a chunk (worker.unlinking.chunk.RowState)."""
-    return f"unlinker:rows:{chunk_id}"
+    return ROWS_PREFIX + chunk_id
 
 
 def relation(account: str, relationtype: str, parentid: int, childid: int) -> str:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from worker.stores import keys
+from worker.stores.journal_format import pack_jobs
 from worker.stores.scripts import AsyncRedis, Call, Word, run
 from worker.unlinking.attempts import as_json, from_json
 from worker.unlinking.chunk import Chunk
@@ -99,8 +100,7 @@ class Intent(StrEnum):
 class Intention:
     """A job that is about to be sent."""
 
-    account: str
-    job_id: str
+    job: Job
     claim: str
     alone: bool = False  # nothing else of this process is on the wire, so that a death is the job's own
 
@@ -158,10 +158,10 @@ class Records:
         """Store the intents of sending these jobs; says for each whether it may go."""
         if not intentions:
             return []
-        names = [keys.HALTS, *(keys.job(each.job_id) for each in intentions)]
-        arguments: list[Word] = []
+        names = [keys.HALTS, keys.JOURNAL, *(keys.job(each.job.id) for each in intentions)]
+        arguments: list[Word] = [pack_jobs(each.job for each in intentions)]
         for each in intentions:
-            arguments += (each.account, each.claim, int(each.alone))
+            arguments += (each.job.account, each.claim, int(each.alone))
         words = await run(self._client, Call("intend", names, arguments))
         return [Intent(word.decode()) for word in words]
 
@@ -186,7 +186,7 @@ class Records:
     @property
     def _finish_keys(self) -> list[str]:
         queue = [keys.CLAIMED, keys.LEASES] if self._same_server else [NOWHERE, NOWHERE]
-        return [keys.COUNTERS, *queue]
+        return [keys.JOURNAL, keys.COUNTERS, *queue]
 
     def _finish_arguments(self, endings: Sequence[Ending], groups: Mapping[StoredEnd, Sequence[int]]) -> list[Word]:
         arguments: list[Word] = [

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.stores import keys
+from worker.stores.journal_format import pack_rows
 from worker.stores.records import Fields, Intent, Retention, record_fields
 from worker.stores.scripts import AsyncRedis, Call, Word, run
 from worker.unlinking.chunk import Chunk, state_of
@@ -57,12 +58,13 @@ class Rows:
 
     async def intend(self, intentions: Sequence[RowsIntention]) -> list[Intent]:
         """Store the intents of sending these rows; says for each chunk whether they may go."""
-        names = [keys.HALTS]
+        names = [keys.HALTS, keys.JOURNAL]
         arguments: list[Word] = []
         for each in intentions:
             names += (keys.job(each.chunk.id), keys.rows(each.chunk.id))
             spans = spans_of(each.rows)
-            arguments += (each.chunk.terms.account, each.claim, int(each.alone), len(spans))
+            packed = pack_rows(each.chunk, each.rows)
+            arguments += (each.chunk.terms.account, each.claim, int(each.alone), packed, len(spans))
             for first, length in spans:
                 arguments += (first, length)
         words = await run(self._client, Call("intend_rows", names, arguments))
@@ -77,7 +79,7 @@ class Rows:
         for of_chunk in by_chunk.values():
             arguments += _spans(of_chunk)
             arguments += _dead_letters([ending for ending in of_chunk if not ending.outcome.succeeded])
-        names = [keys.COUNTERS, *(keys.rows(chunk_id) for chunk_id in by_chunk)]
+        names = [keys.COUNTERS, keys.JOURNAL, *(keys.rows(chunk_id) for chunk_id in by_chunk)]
         await run(self._client, Call("finish_rows", names, arguments))
         return [None] * len(endings)
 
@@ -94,15 +96,16 @@ def spans_of(rows: Iterable[int]) -> list[Span]:
 
 
 def _spans(endings: Sequence[RowEnding]) -> list[Word]:
-    alike: dict[tuple[bytes, str], list[int]] = {}
+    alike: dict[tuple[bytes, str, str], list[int]] = {}
     for ending in endings:
-        kind = (state_of(ending.outcome).value, str(ending.outcome.kind))
+        evidence = ending.outcome.evidence
+        kind = (state_of(ending.outcome).value, str(ending.outcome.kind), evidence[0] if evidence else "")
         alike.setdefault(kind, []).append(ending.row)
     words: list[Word] = []
     number = 0
-    for (byte, outcome), rows in alike.items():
+    for kind, rows in alike.items():
         for first, length in spans_of(sorted(rows)):
-            words += (first, length, byte, outcome)
+            words += (first, length, *kind)
             number += 1
     return [number, *words]
 

@@ -24,6 +24,8 @@ class RowState(Enum):
     UNLINKED_UNPROVEN = b"U"
     ALREADY_ABSENT = b"a"
     ALREADY_ABSENT_UNPROVEN = b"A"
+    RESTORED = b"r"
+    ALREADY_PRESENT = b"p"
     DEAD = b"d"
     EXPIRED = b"e"
 
@@ -50,6 +52,7 @@ class Chunk:
     terms: JobTerms
     run: str
     first_row: int
+    restore: bool = False  # the links shall be there again, rather than be gone
 
     @classmethod
     def from_arguments(cls, chunk_id: str, arguments: Mapping[str, object]) -> "Chunk":
@@ -100,10 +103,32 @@ def state_of(outcome: Outcome) -> RowState:
             return RowState.UNLINKED if outcome.proven else RowState.UNLINKED_UNPROVEN
         case Kind.ALREADY_ABSENT:
             return RowState.ALREADY_ABSENT if outcome.proven else RowState.ALREADY_ABSENT_UNPROVEN
+        case Kind.RESTORED:
+            return RowState.RESTORED
+        case Kind.ALREADY_PRESENT:
+            return RowState.ALREADY_PRESENT
         case Kind.EXPIRED:
             return RowState.EXPIRED
         case _:
             return RowState.DEAD
+
+
+_OUTCOMES = {
+    RowState.UNLINKED: (Kind.UNLINKED, True),
+    RowState.UNLINKED_UNPROVEN: (Kind.UNLINKED, False),
+    RowState.ALREADY_ABSENT: (Kind.ALREADY_ABSENT, True),
+    RowState.ALREADY_ABSENT_UNPROVEN: (Kind.ALREADY_ABSENT, False),
+    RowState.RESTORED: (Kind.RESTORED, True),
+    RowState.ALREADY_PRESENT: (Kind.ALREADY_PRESENT, True),
+    RowState.EXPIRED: (Kind.EXPIRED, True),
+    RowState.DEAD: (Kind.DEAD, True),
+}
+
+
+def outcome_of(state: RowState) -> tuple[str, bool]:
+    """Outcome of a byte, and whether it is proven. Raises KeyError for a row without an outcome."""
+    kind, proven = _OUTCOMES[state]
+    return str(kind), proven
 
 
 def tally(states: bytes) -> dict[str, int]:

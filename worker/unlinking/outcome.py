@@ -7,13 +7,18 @@ from worker.unlinking.errors import UnlinkError, error_for
 
 
 class Kind(StrEnum):
-    """The five ends of a job."""
+    """The ends of a job: five of one that unlinks, and two more of one that restores."""
 
     UNLINKED = "unlinked"  # the link was there and this job removed it
     ALREADY_ABSENT = "already_absent"  # there was no link
+    RESTORED = "restored"  # the link was gone and an undo made it anew
+    ALREADY_PRESENT = "already_present"  # an undo found the link there
     DEAD = "dead"  # it cannot be done; a dead letter says why
     EXPIRED = "expired"  # its deadline passed before a request was sent
     CANCELLED = "cancelled"  # somebody took the wish back in time
+
+
+SUCCESSES = frozenset({Kind.UNLINKED, Kind.ALREADY_ABSENT, Kind.RESTORED, Kind.ALREADY_PRESENT})
 
 
 class Evidence(StrEnum):
@@ -37,7 +42,7 @@ class Outcome:
     @property
     def succeeded(self) -> bool:
         """Whether the wish came true."""
-        return self.kind in (Kind.UNLINKED, Kind.ALREADY_ABSENT)
+        return self.kind in SUCCESSES
 
     def as_result(self) -> dict[str, object]:
         """The Celery result of a job that succeeded."""

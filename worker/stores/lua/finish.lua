@@ -1,11 +1,11 @@
 -- with dead_index
 -- End jobs, once and for all. The first writer wins; everybody else is told what stands. Then, and only then, the ack.
--- KEYS: counters, claimed (or "-"), leases (or "-")
+-- KEYS: journal, counters, claimed (or "-"), leases (or "-")
 -- ARGV: record prefix, wishes prefix, open relation prefix, Celery's key prefix, seconds to keep results, seconds to keep
 --       records, then groups of jobs that end alike: outcome, its fields as JSON, Celery's result with @ID@ for the id (or
 --       ""), number of jobs, and for each of them: id, relation, claim (or "": nothing to ack), its attempts as JSON (or "")
 -- Returns per job "" when this call ended it, else the outcome that had ended it before.
-local counters, claimed, leases = KEYS[1], KEYS[2], KEYS[3]
+local journal, counters, claimed, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, wishes_prefix, open_prefix, result_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local results_ttl, records_ttl = ARGV[5], ARGV[6]
 local time = redis.call('TIME')
@@ -42,6 +42,7 @@ local function finish(id, relation, how, attempts)
   local f = redis.call('HMGET', record, 'outcome', 'carries', 'ignore_result', 'joined_by', 'waiting')
   local stands, carries = f[1], f[2]
   if stands and not carries then return stands end
+  how.ids[#how.ids + 1] = id
   if redis.call('GET', open) == id then redis.call('DEL', open) end
   if f[4] then finish_joined(wishes_prefix .. id, how, attempts) end
   if f[5] then redis.call('HDEL', record, 'waiting') end
@@ -57,7 +58,7 @@ end
 
 local out, at = {}, 7
 while at <= #ARGV do
-  local how = {outcome = ARGV[at], fields = ARGV[at + 1], meta = ARGV[at + 2], written = 0}
+  local how = {outcome = ARGV[at], fields = ARGV[at + 1], meta = ARGV[at + 2], written = 0, ids = {}}
   local last = at + 3 + 4 * tonumber(ARGV[at + 3])
   at = at + 4
   while at <= last do
@@ -70,5 +71,8 @@ while at <= #ARGV do
     at = at + 4
   end
   if how.written > 0 then redis.call('HINCRBY', counters, how.outcome, how.written) end
+  if #how.ids > 0 and how.outcome ~= 'done' then
+    redis.call('XADD', journal, '*', 'end', how.outcome, 'fields', how.fields, 'ids', table.concat(how.ids, ' '))
+  end
 end
 return out

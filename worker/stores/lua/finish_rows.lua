@@ -1,10 +1,11 @@
 -- with dead_index
 -- Rows end, once and for all: the first outcome of a row stands.
--- KEYS: counters, then the rows' string of each batch
+-- KEYS: counters, journal, then the rows' string of each batch
 -- ARGV: record prefix, seconds to keep rows, then per batch: number of spans, and for each of them: first row, length, byte,
---       outcome; then number of dead letters, and for each of them: row, id, number of words, field, value, ...
+--       outcome, evidence (a, r or ""); then number of dead letters, and for each of them: row, id, number of words, field, value, ...
 -- Returns the number of rows that this call ended.
-local counters = KEYS[1]
+local counters, journal = KEYS[1], KEYS[2]
+local ROWS = 'unlinker:rows:'
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local FINAL = '[^%zs]'
@@ -30,12 +31,12 @@ local function finish(rows, first, length, byte)
   return written
 end
 
-for i = 2, #KEYS do
+for i = 3, #KEYS do
   local rows = KEYS[i]
   local spans = tonumber(ARGV[at])
   at = at + 1
   -- dead letters come after the spans, and are of rows that this call ends
-  local letters_at = at + 4 * spans
+  local letters_at = at + 5 * spans
   local letters = tonumber(ARGV[letters_at])
   local words_at = letters_at + 1
   for _ = 1, letters do
@@ -47,11 +48,16 @@ for i = 2, #KEYS do
     end
     words_at = words_at + 3 + size
   end
+  local told = {}
   for _ = 1, spans do
     local written = finish(rows, tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2])
     if written > 0 then redis.call('HINCRBY', counters, ARGV[at + 3], written) end
+    told[#told + 1] = ARGV[at] .. ',' .. ARGV[at + 1] .. ',' .. ARGV[at + 2] .. ',' .. ARGV[at + 4]
     ended = ended + written
-    at = at + 4
+    at = at + 5
+  end
+  if #told > 0 then
+    redis.call('XADD', journal, '*', 'chunk', string.sub(rows, #ROWS + 1), 'spans', table.concat(told, ';'))
   end
   redis.call('EXPIRE', rows, ARGV[2])
   at = words_at

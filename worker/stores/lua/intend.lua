@@ -1,5 +1,6 @@
 -- "These jobs are about to be sent": the last look before a request, and the intent that a crash leaves behind.
--- KEYS: halts, then the records   ARGV: per job: account, claim, 1 if it runs alone
+-- KEYS: halts, journal, then the records
+-- ARGV: the jobs for the journal, then per job: account, claim, 1 if it runs alone
 -- Returns one word per job: go, ended (cancelled jobs too), lost (another worker has it), halted, expired, or
 -- ask (expired, but an open question must still be answered: read back, delete nothing).
 local time = redis.call('TIME')
@@ -14,16 +15,25 @@ local function is_halted(account)
   return halted[account]
 end
 
-local out = {}
-for i = 2, #KEYS do
-  local account, claim, alone = ARGV[3 * i - 5], ARGV[3 * i - 4], ARGV[3 * i - 3]
+local out, stays = {}, {}
+for i = 3, #KEYS do
+  local account, claim, alone = ARGV[3 * i - 7], ARGV[3 * i - 6], ARGV[3 * i - 5]
   local f = redis.call('HMGET', KEYS[i], 'status', 'claim', 'deadline', 'in_doubt', 'carries')
   local word = 'go'
   if f[1] == 'ended' and not f[5] then word = 'ended'
   elseif f[2] ~= claim then word = 'lost'
   elseif is_halted(account) then word = 'halted'
   elseif f[3] and tonumber(f[3]) < now then word = f[4] == '1' and 'ask' or 'expired' end
-  if word == 'go' then redis.call('HSET', KEYS[i], 'status', 'sent', 'sent_at', now, 'alone', alone) end
+  if word == 'go' then
+    redis.call('HSET', KEYS[i], 'status', 'sent', 'sent_at', now, 'alone', alone)
+  else
+    stays[#stays + 1] = i - 3
+  end
   out[#out + 1] = word
+end
+if #stays == 0 then
+  redis.call('XADD', KEYS[2], '*', 'jobs', ARGV[1])
+elseif #stays < #out then
+  redis.call('XADD', KEYS[2], '*', 'jobs', ARGV[1], 'not', table.concat(stays, ' '))
 end
 return out

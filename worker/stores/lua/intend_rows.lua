@@ -1,13 +1,13 @@
 -- The intents of rows of chunks, as intend.lua has them for jobs.
--- KEYS: halts, then per chunk: record, rows
--- ARGV: per chunk: account, claim, 1 if it runs alone, number of spans, then first row and length of each span
+-- KEYS: halts, journal, then per chunk: record, rows
+-- ARGV: per chunk: account, claim, 1 if it runs alone, its rows for the journal, number of spans, then first row and length of each span
 -- Returns one word per chunk: go, ended, lost, halted, or expired (then nothing of it may be deleted).
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local out, at = {}, 1
-for i = 2, #KEYS, 2 do
+for i = 3, #KEYS, 2 do
   local record, rows = KEYS[i], KEYS[i + 1]
-  local account, claim, spans = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3])
+  local account, claim, spans = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 4])
   local f = redis.call('HMGET', record, 'status', 'claim', 'deadline')
   local word = 'go'
   if f[1] == 'ended' then word = 'ended'
@@ -17,11 +17,12 @@ for i = 2, #KEYS, 2 do
   if word == 'go' then
     redis.call('HSET', record, 'status', 'sent', 'sent_at', now, 'alone', ARGV[at + 2])
     for span = 1, spans do
-      local first, length = ARGV[at + 2 + 2 * span], tonumber(ARGV[at + 3 + 2 * span])
+      local first, length = ARGV[at + 3 + 2 * span], tonumber(ARGV[at + 4 + 2 * span])
       redis.call('SETRANGE', rows, first, string.rep('s', length))
     end
+    redis.call('XADD', KEYS[2], '*', 'rows', ARGV[at + 3])
   end
-  at = at + 4 + 2 * spans
+  at = at + 5 + 2 * spans
   out[#out + 1] = word
 end
 return out
