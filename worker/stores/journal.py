@@ -27,7 +27,7 @@ class Deed:
     @property
     def outcome(self) -> str | None:
         """As the job's."""
-        return self.ended and self.ended.outcome
+        return self.ended.outcome if self.ended else None
 
     def document(self) -> dict[str, object]:
         """As users see it; always the same keys. Times are Unix seconds."""

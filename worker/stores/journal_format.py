@@ -126,16 +126,10 @@ def read(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[Event]:
 def _jobs(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:
     left_out = {int(place) for place in fields.get(b"not", b"").split()}
     for place, (job_id, account, kind, parentid, childid, who, why) in enumerate(_unpack(fields[b"jobs"])):
-        if place not in left_out:
-            relation = Relation(str(kind), _int(parentid), _int(childid))
-            yield Intended(
-                id=str(job_id),
-                at=at,
-                account=str(account),
-                relation=relation,
-                requested_by=_text(who),
-                reason=_text(why),
-            )
+        if place in left_out:
+            continue
+        relation = Relation(kind, parentid, childid)
+        yield Intended(id=job_id, at=at, account=account, relation=relation, requested_by=who, reason=why)
 
 
 def _rows(at: float, packed: bytes) -> Iterable[Event]:
