@@ -7,7 +7,7 @@ import redis
 import typer
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, doctor, jobs, processes
+from gateway.commands import accounts, dead, doctor, history, jobs, processes
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 
@@ -20,6 +20,9 @@ app = typer.Typer(
 app.command()(jobs.unlink)
 app.command()(jobs.job)
 app.command()(jobs.cancel)
+app.add_typer(dead.app, name="dead")
+app.add_typer(history.journal, name="journal")
+app.command()(history.audit)
 app.add_typer(accounts.app, name="accounts")
 app.command()(doctor.doctor)
 app.command()(processes.worker)

@@ -1,5 +1,6 @@
 """From settings to the objects a process needs: the one place where config meets the rest."""
 
+import time
 from dataclasses import dataclass
 
 import redis
@@ -9,8 +10,13 @@ from redis.retry import Retry
 from config.accounts import Account, load_accounts
 from config.embedded_valkey import ensure_running
 from config.settings import Settings
+from tasks.replay import Replayer
 from worker.engine.runtime import AccountAccess, RuntimeOptions
 from worker.onoffice.protocol import Credentials
+from worker.stores.audit import Audit
+from worker.stores.dead_letters import DeadLetters
+from worker.stores.journal import Journal
+from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
 
 REDIS_TIMEOUT = 5.0  # seconds
@@ -39,6 +45,32 @@ def connect(url: str) -> "redis.Redis":
         socket_timeout=REDIS_TIMEOUT,
         socket_connect_timeout=REDIS_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What operators' commands work with."""
+
+    client: "redis.Redis"
+    wishes: Wishes
+    dead_letters: DeadLetters
+    replayer: Replayer
+    journal: Journal
+    audit: Audit
+
+
+def open_doors(settings: Settings) -> Doors:
+    """All of them, on the settings' servers. Raises ConfigurationError."""
+    client = connect(find_urls(settings).records)
+    wishes = Wishes(client)
+    return Doors(
+        client=client,
+        wishes=wishes,
+        dead_letters=DeadLetters(client),
+        replayer=Replayer(wishes, time.time),
+        journal=Journal(client),
+        audit=Audit(client),
     )
 
 

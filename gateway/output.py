@@ -19,6 +19,17 @@ OUTCOME_STYLE = {
 }
 
 
+def ago(moment: object, now: float) -> str:
+    """How long ago, for people; "" for no moment. Both Unix seconds."""
+    if not isinstance(moment, int | float):
+        return ""
+    seconds = max(0.0, now - moment)
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
 def print_json(document: object) -> None:
     """One JSON document, and nothing else, on stdout."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -8,11 +8,13 @@ import typer
 
 from config.accounts import load_accounts
 from config.settings import load_settings
+from gateway import operator
 from gateway.checks import check_credentials
 from gateway.composition import connect, find_urls
 from gateway.exits import CommandError, Exit
 from gateway.output import note, print_json, print_table
 from worker.stores import keys
+from worker.stores.audit import Act, Audit
 from worker.stores.halts import ALL, Halt, HaltedBy, decode, encode
 
 app = typer.Typer(help="Accounts: who may send, and who must wait.", no_args_is_help=True)
@@ -95,11 +97,16 @@ def halt(
     name = _one(account, all_=all_)
     client = connect(find_urls(load_settings()).records)
     client.hset(keys.HALTS, name, encode(Halt(by=HaltedBy.OPERATOR, why=reason, since=time.time())))
+    Audit(client).note(Act(action="halt", by=operator.name(), because=reason, wanted={"account": name}, count=1))
     note(f"{'every account' if all_ else f'account {name}'} is halted; release with `unlinker accounts resume`")
 
 
 @app.command()
-def resume(account: Name = None, all_: All = False) -> None:
+def resume(
+    account: Name = None,
+    all_: All = False,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit.")] = "",
+) -> None:
     """Lift a halt, whoever made it. Parked jobs come back in portions. --all lifts every halt.
 
     Example: unlinker accounts resume default
@@ -111,6 +118,7 @@ def resume(account: Name = None, all_: All = False) -> None:
     elif not client.hdel(keys.HALTS, name):
         note(f"account {name} was not halted by its own name" + _hint_all(client.hexists(keys.HALTS, ALL)))
         return
+    Audit(client).note(Act(action="resume", by=operator.name(), because=reason, wanted={"account": name}, count=1))
     note("resumed")
 
 

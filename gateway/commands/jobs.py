@@ -9,6 +9,7 @@ import typer
 
 from config.accounts import load_accounts
 from config.settings import load_settings
+from gateway import operator
 from gateway.composition import connect, find_urls
 from gateway.exits import CommandError, Exit
 from gateway.output import note, print_jobs, print_json
@@ -16,6 +17,7 @@ from tasks.unlink import NAME
 from worker.engine import envelope
 from worker.engine.results import celery_result
 from worker.stores import keys
+from worker.stores.audit import Act, Audit
 from worker.stores.halts import ALL, Halt, HaltedBy, decode
 from worker.stores.wishes import Accepted, Cancelled, Wish, Wishes
 from worker.unlinking.errors import UnlinkError
@@ -102,6 +104,8 @@ def cancel(
     answer = wishes.cancel(job_id, result)
     if answer is Cancelled.UNKNOWN:
         raise _unknown(job_id)
+    if answer is Cancelled.CANCELLED:
+        Audit(client).note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
     _print(_found(wishes, job_id), json_=json_)
     if answer is not Cancelled.CANCELLED:
         why = "its request is out" if answer is Cancelled.TOO_LATE else "it has ended"

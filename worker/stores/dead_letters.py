@@ -78,6 +78,16 @@ class Letter:
         error = REASONS.get(self.reason)
         return Replay.MENDED if error is None else error.replay
 
+    @property
+    def replays(self) -> int:
+        """How often this wish was replayed before."""
+        return int(self.record.get("replays", 0))
+
+    @property
+    def redrives(self) -> int:
+        """How often by itself, since somebody last asked for it."""
+        return int(self.record.get("redrives", 0))
+
     def job(self, job_id: str, now: float) -> Job | None:
         """The same wish as a new job; None for a letter that names no relation. `now`: Unix seconds.
 
@@ -118,7 +128,7 @@ class Letter:
             "first_seen": _seconds(record.get("first_seen")),
             "deaths": _number(record.get("deaths")) or 0,
             "replay_of": record.get("replay_of"),
-            "replays": _number(record.get("replays")) or 0,
+            "replays": self.replays,
             "attempts": as_documents(record.get("history", "")),
         }
 

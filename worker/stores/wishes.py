@@ -2,20 +2,29 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import redis
 
 from worker.stores import keys
-from worker.stores.records import Retention, Status, record_fields
+from worker.stores.records import Fields, Retention, Status, record_fields
 from worker.stores.scripts import Call, Word, run_now
 from worker.unlinking.job import Job
 
 WISHES_AT_ONCE = 200  # a script of so many takes about 5 ms of Redis
-NUMBERS = ("parentid", "childid", "attempts", "deaths")
-MOMENTS = ("first_seen", "ended_at", "sent_at", "not_after", "deadline")  # ms in the record, seconds outside
+NUMBERS = ("parentid", "childid", "attempts", "deaths", "replays")
+LINKS = ("replay_of", "replays", "replayed_as", "replayed_at", "discarded_at")  # between a dead letter and its replay
+MOMENTS = (
+    "first_seen",
+    "ended_at",
+    "sent_at",
+    "not_after",
+    "deadline",
+    "replayed_at",
+    "discarded_at",
+)  # ms in the record, seconds outside
 
 
 class Accepted(StrEnum):
@@ -24,6 +33,7 @@ class Accepted(StrEnum):
     QUEUED = "queued"
     JOINED = "joined"  # another job waits for the same relation and answers for this one too
     EXISTS = "exists"  # a job with this id is known already
+    GONE = "gone"  # the dead letter it replays was replayed or discarded before
 
 
 class Cancelled(StrEnum):
@@ -42,6 +52,8 @@ class Wish:
     job: Job
     message: str
     queue: str = keys.QUEUES[0]
+    letter: str = ""  # id of the dead letter it replays
+    extra: Fields = field(default_factory=dict)  # of the record, besides the job's
 
 
 class Wishes:
@@ -63,7 +75,7 @@ class Wishes:
         found: list[Accepted] = []
         for start in range(0, len(wishes), WISHES_AT_ONCE):
             portion = wishes[start : start + WISHES_AT_ONCE]
-            words = run_now(self._client, _enqueue_call(portion))
+            words = run_now(self._client, _enqueue_call(portion, self._retention))
             found += [Accepted(word.decode()) for word in words]
         return found
 
@@ -100,7 +112,17 @@ class Wishes:
         if "outcome" in record:
             document["outcome"] = record["outcome"]
         document |= evidence
-        for name in ("requested_by", "attempts", "why", "joined", "first_seen", "sent_at", "ended_at", "not_after"):
+        for name in (
+            "requested_by",
+            "attempts",
+            "why",
+            "joined",
+            "first_seen",
+            "sent_at",
+            "ended_at",
+            "not_after",
+            *LINKS,
+        ):
             if name in record:
                 document[name] = _value(name, record[name])
         if "reason" in record and "reason" not in evidence:
@@ -112,15 +134,15 @@ class Wishes:
         return {name.decode(): value.decode(errors="replace") for name, value in stored.items()}
 
 
-def _enqueue_call(wishes: Sequence[Wish]) -> Call:
-    arguments: list[Word] = [keys.JOB_PREFIX, keys.WISHES_PREFIX, keys.OPEN_PREFIX]
+def _enqueue_call(wishes: Sequence[Wish], retention: Retention) -> Call:
+    arguments: list[Word] = [keys.JOB_PREFIX, keys.WISHES_PREFIX, keys.OPEN_PREFIX, retention.records]
     for wish in wishes:
         relation = wish.job.relation
         named = keys.relation(wish.job.account, relation.relationtype, relation.parentid, relation.childid)
-        fields = record_fields(wish.job)
-        arguments += (wish.job.id, named, wish.message, 2 * len(fields))
-        for field in fields.items():
-            arguments += field
+        fields = record_fields(wish.job) | wish.extra
+        arguments += (wish.job.id, named, wish.message, wish.letter, 2 * len(fields))
+        for name, value in fields.items():
+            arguments += (name, value)
     return Call("enqueue", [keys.queue_list(wishes[0].queue)], arguments)
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from worker.unlinking.errors import UnlinkError
+from worker.unlinking.errors import UnlinkError, error_for
 from worker.unlinking.job import Job, JobTerms, bad_arguments, read_relation, read_terms
 from worker.unlinking.outcome import Kind, Outcome
 
 MAX_ROWS = 500
 MAX_RUN_NAME = 100
+ROW_SHOWN = 200  # characters of a row that cannot be read
 MAX_FIRST_ROW = 2**31
 REQUIRED = ("relations",)
 OPTIONAL = ("run", "first_row", "account", "requested_by", "reason", "not_after")
@@ -79,7 +80,7 @@ def _row(row_id: str, row: object, terms: JobTerms) -> Job | UnlinkError:
             raise bad_arguments("a row must be [relationtype, parentid, childid]")
         return Job(id=row_id, relation=read_relation(*row), terms=terms)
     except UnlinkError as fault:
-        return fault
+        return error_for(fault.reason, fault.code, f"{fault.text}; the row is {str(row)[:ROW_SHOWN]}")
 
 
 def _run(value: object) -> str | None:

@@ -1,8 +1,10 @@
+-- with dead_index
 -- Take wishes in: the record first; then join the job that waits for the same relation, or put the message in the queue.
 -- KEYS: queue list
--- ARGV: record prefix, wishes prefix, open relation prefix, then per wish: id, relation, message, number of words, and that
---       many words: field, value, ... of the record
--- Returns per wish "queued", "exists", or "joined".
+-- ARGV: record prefix, wishes prefix, open relation prefix, seconds to keep the record of a letter, then per wish: id,
+--       relation ("": nobody joins), message, id of the dead letter it replays (or ""), number of words, and that many
+--       words: field, value, ... of the record
+-- Returns per wish "queued", "exists", "joined", or "gone": the letter was replayed or discarded before.
 local queue, prefix, wishes, open_prefix = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -13,26 +15,35 @@ local function waits(first)
   return (f[1] == 'queued' or f[1] == 'delayed' or f[1] == 'parked') and f[3] ~= '1' and (tonumber(f[2]) or 0) == 0
 end
 
-local function enqueue(id, relation, message, words)
+-- The letter leaves in the same script that queues the new job, so that it is moved exactly once.
+local function take_letter(letter, id)
+  if not dead_remove(letter, prefix .. letter) then return false end
+  redis.call('HSET', prefix .. letter, 'replayed_as', id, 'replayed_at', now)
+  redis.call('EXPIRE', prefix .. letter, ARGV[4])
+  return true
+end
+
+local function enqueue(id, relation, message, letter, words)
   local record, open = prefix .. id, open_prefix .. relation
   if redis.call('HEXISTS', record, 'status') == 1 then return 'exists' end
+  if letter ~= '' and not take_letter(letter, id) then return 'gone' end
   redis.call('HSET', record, 'status', 'queued', 'first_seen', now, unpack(words))
-  local first = redis.call('GET', open)
+  local first = relation ~= '' and redis.call('GET', open)
   if first and waits(first) then
     redis.call('HSET', record, 'joined', first)
     redis.call('RPUSH', wishes .. first, id)
     redis.call('HSET', prefix .. first, 'joined_by', 1)
     return 'joined'
   end
-  redis.call('SET', open, id)
+  if relation ~= '' then redis.call('SET', open, id) end
   redis.call('LPUSH', queue, message)
   return 'queued'
 end
 
-local out, at = {}, 4
+local out, at = {}, 5
 while at <= #ARGV do
-  local size = tonumber(ARGV[at + 3])
-  out[#out + 1] = enqueue(ARGV[at], ARGV[at + 1], ARGV[at + 2], {unpack(ARGV, at + 4, at + 3 + size)})
-  at = at + 4 + size
+  local size = tonumber(ARGV[at + 4])
+  out[#out + 1] = enqueue(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], {unpack(ARGV, at + 5, at + 4 + size)})
+  at = at + 5 + size
 end
 return out

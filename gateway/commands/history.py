@@ -1,0 +1,87 @@
+"""`unlinker journal` and `unlinker audit`: what was done to links, and what operators did."""
+
+import itertools
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.settings import load_settings
+from gateway.composition import open_doors
+from gateway.expanding import expanding
+from gateway.export import Format, Sink, write_documents
+from gateway.filters import Json, Since, moment, read_wanted
+from gateway.output import ago, note, print_json, print_table
+from worker.stores.journal import Deed, Wanted
+from worker.stores.journal_format import Intended
+from worker.unlinking.job import Relation
+
+journal = typer.Typer(help="What was sent to be deleted or restored, and how it ended.", no_args_is_help=True)
+COLUMNS = ("job", "sent", "action", "relationtype", "parentid", "childid", "account", "outcome", "requested_by", "run")
+
+
+@journal.command("list")
+@expanding("wanted", read_wanted)
+def list_(
+    wanted: Wanted,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    json_: Json = False,
+) -> None:
+    """Deletions, in the order in which they ended; what has no known end comes last.
+
+    Example: unlinker journal list --since 12h --type calendar:address
+    """
+    found = list(itertools.islice(open_doors(load_settings()).journal.deeds(wanted), limit + 1))
+    documents = [deed.document() for deed in found[:limit]]
+    if json_:
+        print_json(documents)
+    else:
+        now = time.time()
+        rows = [[ago(each["sent_at"], now) if name == "sent" else each[name] for name in COLUMNS] for each in documents]
+        print_table(None, COLUMNS, rows)
+    if len(found) > limit:
+        note(f"there are more than {limit}; --limit shows more, `unlinker journal export` all")
+
+
+@journal.command()
+@expanding("wanted", read_wanted)
+def export(
+    wanted: Wanted,
+    out: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Where to; standard output if left out.")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.JSONL,
+) -> None:
+    """Write deletions to a file, always with the same columns.
+
+    Example: unlinker journal export night.csv --format csv --since 24h
+    """
+    deeds = open_doors(load_settings()).journal.deeds(wanted)
+    count = write_documents(Sink(out, format_), _columns(), (deed.document() for deed in deeds))
+    note(f"{count} deletions" + (f" in {out}" if out else ""))
+
+
+def _columns() -> list[str]:
+    nothing = Intended(id="", at=0, account="", relation=Relation("", 0, 0))
+    return list(Deed(intended=nothing).document())
+
+
+def audit(
+    since: Since = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The last so many.")] = 100,
+    json_: Json = False,
+) -> None:
+    """What operators did: who, when, to what, how many, and why.
+
+    Example: unlinker audit --since 7d
+    """
+    after = moment("--since", since, time.time())
+    acts = [act.document() for act in open_doors(load_settings()).audit.acts(after)][-limit:]
+    if json_:
+        print_json(acts)
+        return
+    now = time.time()
+    rows = [
+        [ago(each["at"], now), each["by"], each["action"], each["filter"], each["count"], each["because"]]
+        for each in acts
+    ]
+    print_table(None, ("when", "who", "what", "which", "count", "because"), rows)

@@ -1,0 +1,69 @@
+"""Documents to CSV or JSONL with stable columns."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TextIO
+
+from gateway.exits import CommandError, Exit
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets would run
+
+
+class Format(StrEnum):
+    """How a file is written."""
+
+    CSV = "csv"  # one header line; what is no plain value stands as JSON
+    JSONL = "jsonl"  # one JSON object a line
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where documents go. `path`: None for standard output."""
+
+    path: Path | None
+    format: Format
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[TextIO]:
+    """A file appears under its name only when it is whole."""
+    if path is None:
+        yield sys.stdout
+        return
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise CommandError(Exit.BAD_INPUT, f"{path} cannot be written: {error}") from None
+
+
+def write_documents(sink: Sink, columns: Sequence[str], documents: Iterable[Mapping[str, object]]) -> int:
+    """Write them; returns how many. Raises CommandError when the file cannot be written."""
+    count = 0
+    with _opened(sink.path) as file:
+        table = csv.writer(file, lineterminator="\n")
+        if sink.format is Format.CSV:
+            table.writerow(columns)
+        for document in documents:
+            count += 1
+            if sink.format is Format.CSV:
+                table.writerow([_cell(document.get(name)) for name in columns])
+            else:
+                file.write(json.dumps({name: document.get(name) for name in columns}, ensure_ascii=False) + "\n")
+    return count
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return "'" + value  # texts come from outside; no spreadsheet shall run them
+    return value
