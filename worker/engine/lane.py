@@ -7,7 +7,7 @@ requests are as full as they can be: single jobs first, bulk fills the rest.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +33,7 @@ from worker.unlinking.viewer import Sightings
 
 log = structlog.get_logger(__name__)
 ROUND_TRIP_WEIGHT = 0.1  # of the newest
+GATHERING = 0.25  # seconds at most
 SINGLES = keys.QUEUES[0]
 OUTAGE = Park(why="several requests in a row were not answered", outage=True)
 
@@ -49,6 +50,7 @@ class LaneParts:
     solitude: Solitude
     policy: Policy
     actions_per_request: int
+    more_to_come: Callable[[], bool]  # whether the queue is known to hold more than this process has at hand
 
 
 class Lane:
@@ -73,6 +75,7 @@ class Lane:
         """Run for ever: places in the limit, then whatever waits by then."""
         while True:
             await self._some.wait()
+            await self._gather()
             try:
                 places = await self._parts.gate.grants(self._requests_wanted())
             except AccountHalted:
@@ -84,8 +87,24 @@ class Lane:
                     self._spawn(entries, place)
                 else:
                     self._parts.gate.give_back(place)
-            if not self._waiting:
+            if self._waiting:
+                self._some.set()
+            else:
                 self._some.clear()
+
+    async def _gather(self) -> None:
+        """While jobs come by the hundred, a lane that has a request on its way lets the next one fill up first.
+
+        Many accounts would otherwise share the queue's jobs out into requests of one each.
+        """
+        until = time.monotonic() + GATHERING
+        while self._sending and self._waiting < self._parts.actions_per_request and self._parts.more_to_come():
+            self._some.clear()
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    await self._some.wait()
+            except TimeoutError:
+                return
 
     @property
     def _waiting(self) -> int:

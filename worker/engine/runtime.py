@@ -148,6 +148,7 @@ class Runtime:
                 solitude=solitude,
                 policy=self._options.policy,
                 actions_per_request=access.actions_per_request,
+                more_to_come=lambda: self._claims.more_to_come,
             )
             self._lanes[account] = Lane(account, parts)
             probes[account] = Probe(client, limiter)
