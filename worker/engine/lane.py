@@ -27,7 +27,7 @@ from worker.stores.records import Intent
 from worker.unlinking.attempts import RequestNote
 from worker.unlinking.decisions import Ask, Decision, Park
 from worker.unlinking.judging import Policy
-from worker.unlinking.outcome import EXPIRED
+from worker.unlinking.outcome import CANCELLED, EXPIRED, Outcome
 from worker.unlinking.unlinker import Unlinker
 from worker.unlinking.viewer import Sightings
 
@@ -194,7 +194,8 @@ class Lane:
         for entry in sifted.elsewhere:
             self._parts.settler.leave(entry)
         await self._parts.settler.park(self.account, sifted.halted)
-        await self._parts.settler.end([(entry, EXPIRED) for entry in sifted.expired])
+        self._parts.settler.pause(sifted.paused)
+        await self._parts.settler.end(sifted.over)
         return sifted.going
 
     def take_waiting(self) -> list[Entry]:
@@ -216,7 +217,8 @@ class Sifted:
 
     going: list[Entry] = field(default_factory=list)
     halted: list[Entry] = field(default_factory=list)
-    expired: list[Entry] = field(default_factory=list)
+    paused: list[Entry] = field(default_factory=list)
+    over: list[tuple[Entry, Outcome]] = field(default_factory=list)
     elsewhere: list[Entry] = field(default_factory=list)
 
     def put(self, entry: Entry, intent: Intent) -> None:
@@ -224,15 +226,24 @@ class Sifted:
         match intent:
             case Intent.GO:
                 self.going.append(entry)
-            case Intent.ASK:
-                entry.ticket = replace(entry.ticket, expired=True)
-                self.going.append(entry)
             case Intent.HALTED:
                 self.halted.append(entry)
-            case Intent.EXPIRED:
-                self.expired.append(entry)
+            case Intent.PAUSED:
+                self.paused.append(entry)
+            case Intent.ASK | Intent.EXPIRED:
+                self._give_up(entry, EXPIRED)
+            case Intent.CANCELLED:
+                self._give_up(entry, CANCELLED)
             case Intent.ENDED | Intent.LOST:
                 self.elsewhere.append(entry)
+
+    def _give_up(self, entry: Entry, how: Outcome) -> None:
+        """Nothing more is sent; but if something was, what became of it must still be looked at."""
+        if entry.may_be_taken_back:
+            self.over.append((entry, how))
+        else:
+            entry.ticket = replace(entry.ticket, give_up=how)
+            self.going.append(entry)
 
 
 class GrantedApi:
