@@ -10,6 +10,7 @@ from config.errors import ConfigurationError
 from gateway.commands import accounts, dead, doctor, history, jobs, processes
 from gateway.exits import CommandError, Exit
 from gateway.output import note
+from worker.unlinking.plan import PlanRefused
 
 app = typer.Typer(
     help="Deletes relations in onOffice enterprise: no job lost, no outcome guessed, no limit exceeded.",
@@ -49,6 +50,9 @@ def run(arguments: list[str]) -> int:
     except ConfigurationError as error:
         for fault in error.faults:
             note(fault)
+        return Exit.BAD_INPUT
+    except PlanRefused as refused:
+        note(str(refused))
         return Exit.BAD_INPUT
     except CommandError as error:
         note(str(error))
