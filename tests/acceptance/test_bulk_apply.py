@@ -31,8 +31,8 @@ def plan_of(house: House, links: Iterable[Link], **changes: object) -> Path:
     seen = changes.pop("seen", None)
     settings = Settings(
         onoffice_url=house.settings["UNLINKER_ONOFFICE_URL"],
-        onoffice_token=house.settings["UNLINKER_ONOFFICE_TOKEN"],  # type: ignore[arg-type]  # pydantic reads text
-        onoffice_secret=house.settings["UNLINKER_ONOFFICE_SECRET"],  # type: ignore[arg-type]  # as above
+        onoffice_token=house.settings["UNLINKER_ONOFFICE_TOKEN"],
+        onoffice_secret=house.settings["UNLINKER_ONOFFICE_SECRET"],
     )
     values: dict[str, object] = {
         "id": str(uuid.uuid4()),
