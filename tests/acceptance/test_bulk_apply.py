@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from config.accounts import load_accounts
+from config.settings import Settings
 from gateway.plan_file import write_plan
 from gateway.running import target
 from tests.faults.test_workers import fast, many
@@ -25,9 +27,6 @@ Link = tuple[str, int, int]
 
 def plan_of(house: House, links: Iterable[Link], **changes: object) -> Path:
     """A plan to unlink these, as `bulk plan` would write it."""
-    from config.accounts import load_accounts
-    from config.settings import Settings
-
     seen = changes.pop("seen", None)
     settings = Settings(
         onoffice_url=house.settings["UNLINKER_ONOFFICE_URL"],
