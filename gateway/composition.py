@@ -17,6 +17,7 @@ from worker.onoffice.protocol import Credentials
 from worker.stores.audit import Audit
 from worker.stores.dead_letters import DeadLetters
 from worker.stores.journal import Journal
+from worker.stores.runs import Runs
 from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
 
@@ -59,6 +60,7 @@ class Doors:
     replayer: Replayer
     journal: Journal
     audit: Audit
+    runs: Runs
 
 
 def open_doors(settings: Settings) -> Doors:
@@ -72,6 +74,7 @@ def open_doors(settings: Settings) -> Doors:
         replayer=Replayer(wishes, time.time),
         journal=Journal(client),
         audit=Audit(client),
+        runs=Runs(client),
     )
 
 

@@ -61,7 +61,10 @@ class Viewer:
 
     async def look(self, relations: Iterable[Relation]) -> dict[Relation, View]:
         """What there is to see of each link. Raises nothing of onOffice's."""
-        return dict((await self.survey(plan_reads(relations))).views)
+        wanted = set(relations)
+        if not wanted:  # most batches: every answer was clear
+            return {}
+        return dict((await self.survey(plan_reads(wanted))).views)
 
     async def survey(self, reads: Sequence[Read]) -> Survey:
         """What there is to see of each link, and how many others beside it. Raises nothing of onOffice's."""
