@@ -89,6 +89,7 @@ def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
             max_attempts=settings.max_attempts,
             verify_always=settings.verify == "always",
             require_proof=settings.require_proof,
+            keep_confirmation=settings.keep_confirmation,
         ),
     )
 
