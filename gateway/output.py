@@ -54,7 +54,9 @@ def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequen
 
 
 def _text(cell: object) -> str:
-    return "" if cell is None else str(cell)
+    """Texts come from strangers: what a terminal might obey is shown, not sent."""
+    text = "" if cell is None else str(cell)
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 JOB_COLUMNS = ("id", "relationtype", "parentid", "childid", "status", "outcome", "reason", "code", "message")

@@ -5,35 +5,48 @@ from collections.abc import Callable, Sequence
 
 from tasks.unlink import NAME
 from worker.engine import envelope
-from worker.stores.dead_letters import Letter
+from worker.stores.letter import Letter
 from worker.stores.records import Fields
 from worker.stores.wishes import Accepted, Wish, Wishes
-
-CARRIED = ("run", "row")  # of the record; where the wish came from
+from worker.unlinking.job import Job
 
 
 class Replayer:
-    """Sends dead letters again. Raises redis.exceptions.RedisError."""
+    """Sends dead letters again. Raises redis.exceptions.RedisError.
+
+    A letter is moved exactly once, whoever else tries, and whatever dies meanwhile. Letters that name no relation, and
+    those that are not to be moved, are passed over.
+    """
 
     def __init__(self, wishes: Wishes, clock: Callable[[], float]) -> None:
         self._wishes = wishes
         self._clock = clock  # Unix seconds
 
-    def replay(self, letters: Sequence[Letter], *, redrive: bool = False) -> list[str]:
-        """The ids of the new jobs. A letter is moved exactly once, whoever else tries, and whatever dies meanwhile.
+    def replay(self, letters: Sequence[Letter]) -> list[str]:
+        """Somebody asked for it, who knows that they are still meant; the ids of the new jobs.
 
-        Letters that name no relation are passed over. `redrive`: nobody asked for it, so it is counted.
+        A deadline that has passed is left out; one that has not stays.
         """
-        wishes = [wish for letter in letters if (wish := self._wish(letter, redrive=redrive)) is not None]
-        moved = zip(wishes, self._wishes.enqueue_many(wishes), strict=True)
+        now = self._clock()
+        alive = [(letter, letter.not_after if (letter.not_after or 0) > now else None) for letter in letters]
+        return self._move([self._wish(letter, not_after, redrives=0) for letter, not_after in alive])
+
+    def redrive(self, letters: Sequence[Letter]) -> list[str]:
+        """Nobody asked for it: the deadline stays, and what is past it stays dead."""
+        now = self._clock()
+        alive = [(letter, letter.deadline) for letter in letters if letter.deadline > now]
+        return self._move([self._wish(letter, end, redrives=letter.redrives + 1) for letter, end in alive])
+
+    def _move(self, wishes: Sequence[Wish | None]) -> list[str]:
+        possible = [wish for wish in wishes if wish is not None]
+        moved = zip(possible, self._wishes.enqueue_many(possible), strict=True)
         return [wish.job.id for wish, how in moved if how is not Accepted.GONE]
 
-    def _wish(self, letter: Letter, *, redrive: bool) -> Wish | None:
-        job = letter.job(str(uuid.uuid4()), self._clock())
-        if job is None:
+    def _wish(self, letter: Letter, not_after: float | None, redrives: int) -> Wish | None:
+        if not letter.names_relation:
             return None
-        extra: Fields = {name: letter.record[name] for name in CARRIED if name in letter.record}
-        extra["replay_of"] = letter.id
-        extra["replays"] = letter.replays + 1
-        extra["redrives"] = letter.redrives + 1 if redrive else 0
+        job = Job(id=str(uuid.uuid4()), relation=letter.relation, terms=letter.terms(not_after))
+        extra: Fields = {"replay_of": letter.id, "replays": letter.replays + 1, "redrives": redrives}
+        if letter.run is not None:
+            extra |= {name: letter.record[name] for name in ("run", "row") if name in letter.record}
         return Wish(job, envelope.write(NAME, job.id, job.as_arguments()), letter=letter.id, extra=extra)

@@ -147,13 +147,20 @@ class Claimer:
         held = self._hold(arrived, known)
         end = _end_at_once(arrived, known, held)
         if end is not None:
-            await self._settler.end_whole(held, end)
+            await self._end_early(held, end)
             return None
         eta = arrived.envelope.eta
         if eta is not None and eta > known.now:
             await self._delay(held, eta - known.now)
             return None
         return held
+
+    async def _end_early(self, held: Held, end: Outcome) -> None:
+        """Rows that end dead do so one by one: once the chunk's message is acked, only their letters name them."""
+        if isinstance(held, OpenChunk) and held.chunk.rows and end is not CANCELLED:
+            await self._settler.end([(entry, end) for entry in await self.open(held)])
+        else:
+            await self._settler.end_whole(held, end)
 
     def _hold(self, arrived: Arrived, known: Admitted) -> Held:
         claim, content = arrived.claimed.claim, arrived.content

@@ -191,6 +191,12 @@ class Poison(UnlinkError):
 REASONS: dict[str, type[UnlinkError]] = {error.__name__: error for error in UnlinkError.__subclasses__()}
 
 
+USELESS, TRANSIENT = (
+    frozenset(name for name, error in REASONS.items() if error.replay is replay)
+    for replay in (Replay.USELESS, Replay.TRANSIENT)
+)
+
+
 def error_for(reason: str, code: int | None, text: str) -> UnlinkError:
     """The exception of a reason. Raises KeyError for a reason that is not in the tree above."""
     return REASONS[reason](reason, code, text)

@@ -153,6 +153,10 @@ def _text(name: str, value: object) -> str | None:
         return None
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise bad_arguments(f"{name} must be text of at most {MAX_TEXT} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise bad_arguments(f"{name} must be text that UTF-8 can hold") from None
     return value
 
 

@@ -40,11 +40,14 @@ for i = 3, #KEYS, 2 do
   local letters_at = at + 5 * spans
   local letters = tonumber(ARGV[letters_at])
   local words_at = letters_at + 1
+  local chunk = string.sub(rows, #ROWS + 1)
+  local known = letters > 0 and redis.call('HMGET', ARGV[1] .. chunk, 'first_seen', 'deadline') or {}
   for _ = 1, letters do
     local size = tonumber(ARGV[words_at + 2])
     if not is_final(rows, tonumber(ARGV[words_at])) then
       local record = ARGV[1] .. ARGV[words_at + 1]
       redis.call('HSET', record, 'status', 'ended', 'ended_at', now, unpack(ARGV, words_at + 3, words_at + 2 + size))
+      if known[1] and known[2] then redis.call('HSET', record, 'first_seen', known[1], 'deadline', known[2]) end
       dead_add(ARGV[words_at + 1], record)
     end
     words_at = words_at + 3 + size
@@ -61,7 +64,7 @@ for i = 3, #KEYS, 2 do
     at = at + 5
   end
   if #told > 0 then
-    redis.call('XADD', journal, '*', 'chunk', string.sub(rows, #ROWS + 1), 'spans', table.concat(told, ';'))
+    redis.call('XADD', journal, '*', 'chunk', chunk, 'spans', table.concat(told, ';'))
   end
   redis.call('EXPIRE', rows, keep)
   at = words_at
