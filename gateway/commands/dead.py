@@ -19,7 +19,8 @@ from worker.unlinking.errors import REASONS, Replay
 from worker.unlinking.redriving import RedrivePolicy
 
 app = typer.Typer(help="Dead letters: jobs that could not be done, kept until you say.", no_args_is_help=True)
-COLUMNS = ("id", "ended", "reason", "code", "relationtype", "parentid", "childid", "account", "run", "message")
+RELATION = ("relationtype", "parentid", "childid", "account")
+COLUMNS = ("id", "ended", "action", "reason", "code", *RELATION, "run", "message")
 MESSAGE_SHOWN = 60  # characters, in a table
 
 
@@ -73,7 +74,7 @@ def show(
     Example: unlinker dead show 0b7c6a3e-...
     """
     letter = _found(open_doors(load_settings()), letter_id)
-    document = letter.document() | explanation(letter.reason)
+    document = letter.document() | explanation(letter.reason, restore=letter.restore)
     if json_:
         print_json(document)
         return
@@ -100,6 +101,7 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
     names = f"{document['relationtype']} {document['parentid']} -> {document['childid']}"
     lines = [
         ("relation", names if letter.names_relation else "none that could be read"),
+        ("wanted", "to be there again (an undo)" if letter.restore else "to be gone"),
         ("account", document["account"]),
         ("reason", document["reason"]),
         ("what happened", document["happened"]),
@@ -131,12 +133,13 @@ def _next_redrive(letter: Letter, now: float) -> str | None:
     return f"tried {letter.redrives} times; again {'now' if at <= now else f'in {(at - now) / 60:.0f} min'}"
 
 
-def explanation(reason: str) -> dict[str, object]:
-    """What a reason means, in plain words."""
+def explanation(reason: str, *, restore: bool = False) -> dict[str, object]:
+    """What a reason means, in plain words. `restore`: the job was to bring a link back."""
     error = REASONS.get(reason)
     if error is None:
         return {"happened": "No reason was kept.", "advice": "Look at the attempts.", "replay": str(Replay.MENDED)}
-    return {"happened": error.happened, "advice": error.advice, "replay": str(error.replay)}
+    happened, advice = error.explain(restore=restore)
+    return {"happened": happened, "advice": advice, "replay": str(error.replay)}
 
 
 @app.command()

@@ -109,8 +109,18 @@ class Letter:
         return latest if self.not_after is None else min(latest, self.not_after)
 
     @property
+    def restore(self) -> bool:
+        """Whether the link was to be there again, rather than gone."""
+        return "restore" in self.record
+
+    @property
+    def confirmation(self) -> str | None:
+        """The status a link was to be restored with."""
+        return self.record.get("confirmation")
+
+    @property
     def relation(self) -> Relation:
-        """What was to be unlinked. Raises KeyError when `names_relation` is false."""
+        """What was to be unlinked, or restored. Raises KeyError when `names_relation` is false."""
         record = self.record
         return Relation(record["relationtype"], int(record["parentid"]), int(record["childid"]))
 
@@ -130,6 +140,7 @@ class Letter:
         return {
             "id": self.id,
             "ended_at": _seconds(record.get("ended_at")),
+            "action": "restore" if self.restore else "unlink",
             "outcome": record.get("outcome"),
             "reason": evidence.get("reason"),
             "code": evidence.get("code"),
