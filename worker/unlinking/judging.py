@@ -24,6 +24,7 @@ class Policy:
     max_attempts: int = 5
     verify_always: bool = False
     require_proof: bool = False
+    keep_confirmation: bool = False  # save the status of an appointment's participant before unlinking it
 
 
 class Sight(Enum):

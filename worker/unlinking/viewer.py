@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Protocol
 
 from worker.onoffice.codes import Verdict, rule_for
@@ -39,6 +38,7 @@ class Unread:
 
     answer: Answer | Missing | None = None
     error: OnOfficeError | None = None
+    whole: bool = False  # the request failed, not this read in it
 
 
 View = Sight | Unread
@@ -90,23 +90,30 @@ class Viewer:
         return found
 
     async def _read(self, reads: Sequence[Read]) -> list[tuple[Read, "Found"]]:
-        number = count()
-        try:
-            reply = await self._api.call([read.action(f"read-{next(number)}") for read in reads])
-        except OnOfficeError as error:
-            return [(read, Unread(error=error)) for read in reads]
-        if reply.errorcode != 0 and all(isinstance(answer, Missing) for answer in reply.answers):
-            failed = Answer(reply.errorcode, reply.message, (), None)
-            return [(read, Unread(answer=failed)) for read in reads]
-        return [(read, _understand(answer)) for read, answer in zip(reads, reply.answers, strict=True)]
+        found = await ask(self._api, [read.action(f"read-{number}") for number, read in enumerate(reads)])
+        return [(read, _understand(answer)) for read, answer in zip(reads, found, strict=True)]
+
+
+async def ask(api: Api, reads: Sequence[Action]) -> list[Answer | Unread]:
+    """One request that changes nothing; what each of its actions came to. Raises nothing of onOffice's."""
+    try:
+        reply = await api.call(reads)
+    except OnOfficeError as error:
+        return [Unread(error=error, whole=True)] * len(reads)
+    if reply.errorcode != 0 and all(isinstance(answer, Missing) for answer in reply.answers):
+        return [Unread(answer=Answer(reply.errorcode, reply.message, (), None), whole=True)] * len(reads)
+    return [
+        answer if isinstance(answer, Answer) and answer.errorcode == 0 else Unread(answer=answer)
+        for answer in reply.answers
+    ]
 
 
 Found = dict[int, frozenset[int]] | Unread
 
 
-def _understand(answer: Answer | Missing) -> Found:
-    if isinstance(answer, Missing) or answer.errorcode != 0:
-        return Unread(answer=answer)
+def _understand(answer: Answer | Unread) -> Found:
+    if isinstance(answer, Unread):
+        return answer
     try:
         return related_ids(answer)
     except UnreadableReply as error:
@@ -115,6 +122,10 @@ def _understand(answer: Answer | Missing) -> Found:
 
 def _spoilt_by_one(read: Read, result: Found) -> bool:
     """Whether one of several ids may be what the API refused, so that halving the read tells the others' story."""
-    if isinstance(result, dict) or not isinstance(result.answer, Answer) or read.size == 1:
-        return False
-    return rule_for(result.answer.errorcode).verdict in (Verdict.UNKNOWN, Verdict.REFUSED)
+    return isinstance(result, Unread) and read.size > 1 and is_refused(result)
+
+
+def is_refused(unread: Unread) -> bool:
+    """Whether the API answered, and its answer may be about what was asked for rather than about the moment."""
+    answer = unread.answer
+    return isinstance(answer, Answer) and rule_for(answer.errorcode).verdict in (Verdict.UNKNOWN, Verdict.REFUSED)
