@@ -108,6 +108,8 @@ class Api:
         if not actions:
             return request_error(15, "Missing or invalid element: actions")
         if rule is not None and rule.kind == "request_code":
+            if rule.params.get("done"):
+                self._run_all(actions, account, rule, logged)
             return request_error(int(rule.params.get("code", 1)), str(rule.params.get("text", "made to fail")))
         if self.options.max_actions is not None and len(actions) > self.options.max_actions:
             return request_error(1, "Unknown error occurred")

@@ -21,7 +21,7 @@ KINDS: Mapping[str, str] = {
     "swap_results": "the work is done, the first two results are swapped",
     "foreign_identifier": "the work is done, the first result carries another identifier",
     "action_code": "matching actions answer params.code and params.text; params.done: they are done all the same",
-    "request_code": "the whole request answers params.code with no results, nothing done",
+    "request_code": "the whole request answers params.code with no results; params.done: the work is done all the same",
     "lie_ok": "matching deletes and creates answer success and are not done",
     "lie_error": "matching deletes and creates are done and answer 168 or 78",
     "slow": "params.seconds more",

@@ -1,7 +1,7 @@
 """From one answer to a create to one decision. Pure; the counterpart of judging.py for links that shall be there again.
 
-Rule 1: what is there is left alone, and who made it is a matter of doubt: a request of ours that may have done it
-        makes it `restored`, else it is `already_present`.
+Rule 1: what is there is left alone. Once a create of ours may have been done (no answer, or none that clearly says that
+        nothing was done), a link that is there is `restored`; else it is `already_present`.
 Rule 2: no create is repeated blindly. Each one follows a look at its own link; a create of ours that may have been done
         is followed by another one only if the absence is proven, that is, if this account was seen to see such links.
 Rule 3: a link that is not seen and that no create of ours may have made is taken for absent, as with deletes (API facts
@@ -48,7 +48,8 @@ def judge_create_answer(ticket: Ticket, answer: Answer | Missing, policy: Policy
 
 def judge_create_rule(ticket: Ticket, rule: CodeRule, message: str, policy: Policy) -> Decision | Look:
     """What an error code means for a job that creates."""
-    if rule.verdict is Verdict.REFUSED and ticket.in_doubt:  # because an earlier create was done after all?
+    refused_in_doubt = rule.verdict is Verdict.REFUSED and ticket.in_doubt  # an earlier create was done after all?
+    if rule.verdict is Verdict.UNKNOWN or refused_in_doubt:
         return Look(in_doubt=True, reason=rule.reason, code=rule.code, why=message or rule.text)
     return judge_rule(ticket, rule, message, policy)
 

@@ -112,7 +112,7 @@ class Restorer:
         rule = create_rule_for(reply.errorcode)
         if len(tickets) == 1 or blames_account(rule):
             return {ticket.job.id: judge_create_rule(ticket, rule, reply.message, self._policy) for ticket in tickets}
-        if rule.verdict is Verdict.AGAIN:  # the server may have worked on it before it failed
+        if rule.verdict is not Verdict.REFUSED:  # the server may have worked on it before it failed
             tickets = [replace(ticket, in_doubt=True) for ticket in tickets]
         middle = len(tickets) // 2
         return {**await self.run(tickets[:middle]), **await self.run(tickets[middle:])}
