@@ -156,7 +156,8 @@ def _read_appointment(state: State, options: SandboxOptions, action: Mapping[str
     if int(number) in state.unknown_records | state.hidden_parents:
         return _error(options.unknown_appointment_code) if options.unknown_appointment_code else Result()
     shown = bool(action["parameters"].get("showConfirmationStatus"))
-    return Result(records=[appointment(state, int(number), with_addresses=shown)], cacheable=True)
+    shape = options.appointment_addresses if shown else "missing"
+    return Result(records=[appointment(state, int(number), shape)], cacheable=True)
 
 
 def _as_list(value: object) -> list[Any]:
