@@ -78,12 +78,17 @@ class Rule:
         parameters = raw if isinstance(raw, dict) else {}
         seen = {
             "relationtype": kind_of(parameters),
-            "parentid": parameters.get("parentid"),
+            "parentid": parameters.get("parentid", _number(action.get("resourceid"))),
             "childid": parameters.get("childid"),
             "action": str(action.get("actionid", "")).removeprefix(ACTION_PREFIX),
             "account": account,
         }
         return all(seen[name] == wanted for name, wanted in self.match.items())
+
+
+def _number(resourceid: object) -> int | None:
+    """Of a read by id."""
+    return int(resourceid) if isinstance(resourceid, str) and resourceid.isascii() and resourceid.isdigit() else None
 
 
 class Faults:

@@ -133,10 +133,19 @@ def test_a_status_that_cannot_be_read_at_all_keeps_its_link(
     assert kept.statuses == {}
 
 
+def test_an_appointment_that_spoils_the_whole_request_holds_up_its_own_links_only() -> None:
+    box = boxed([Rule("request_code", None, match={"action": "read", "parentid": 3}, params={"code": 170})])
+    ended, kept = unlink(box)
+    assert kinds(ended) == ["unlinked"] * 2 + ["dead"] + ["unlinked"] * 3
+    assert "job-2" not in kept.statuses
+    assert GUESTS[2] in box.state.links
+
+
 def test_an_appointment_of_another_shape_keeps_its_links() -> None:
     box = boxed(appointment_addresses="missing")
     ended, _ = unlink(box)
     assert {outcome.reason for outcome in ended.values()} == {"NotSaved"}
+    assert "no list of addresses" in ended["job-0"].message
     assert set(GUESTS) <= box.state.links
 
 
