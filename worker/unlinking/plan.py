@@ -90,6 +90,7 @@ class PlanDraft:
     because: str  # why; "" if nobody said
     source: str  # the input's name, or the rule in words
     columns: tuple[str, ...] = ()  # names of the input's columns; () for rules
+    target: str = ""  # fingerprint of the API's address and the account: a plan is applied where it was made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

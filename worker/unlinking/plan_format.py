@@ -35,6 +35,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "rows": (int,),
     "sha256": (str,),
     "source": (str,),
+    "target": (str,),
     "action": (str,),
 }
 
