@@ -12,6 +12,7 @@ from config.embedded_valkey import ensure_running
 from config.settings import Settings
 from tasks.redriving import Redriver
 from tasks.replay import Replayer
+from worker.engine.reading_desk import DeskOptions
 from worker.engine.runtime import AccountAccess, RuntimeOptions
 from worker.onoffice.protocol import Credentials
 from worker.stores.audit import Audit
@@ -99,6 +100,18 @@ def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
             require_proof=settings.require_proof,
             keep_confirmation=settings.keep_confirmation,
         ),
+    )
+
+
+def desk_options(settings: Settings, urls: Urls, account: Account) -> DeskOptions:
+    """What a reading desk is made from."""
+    return DeskOptions(
+        account=account.name,
+        access=access(account),
+        onoffice_url=settings.onoffice_url,
+        records_url=urls.records,
+        request_timeout=settings.request_timeout,
+        lease=settings.visibility_timeout,
     )
 
 

@@ -13,17 +13,18 @@ CONFIRMATIONS = {  # as written by create relation -> as read
 }
 
 
-def appointment(state: State, number: int, *, with_addresses: bool) -> dict[str, Any]:
-    """The record of one appointment, read by its id."""
+def appointment(state: State, number: int, addresses: str) -> dict[str, Any]:
+    """The record of one appointment, read by its id. `addresses`: list, map, or missing."""
     children = state.children(KIND, number)
     elements: dict[str, Any] = {
         "description": f"Appointment {number}",
         "status": "active",
         "assignedaddressids": children,
     }
-    if with_addresses:
+    if addresses != "missing":
         statuses = {child: state.confirmations.get((KIND, number, child), "not-set") for child in children}
-        elements["addresses"] = [{"id": child, "confirmationStatus": status} for child, status in statuses.items()]
+        listed = [{"id": child, "confirmationStatus": status} for child, status in statuses.items()]
+        elements["addresses"] = listed if addresses == "list" else {str(2 * n): each for n, each in enumerate(listed)}
         elements["confirmationStatus"] = _overall(set(statuses.values()))
     return {"id": number, "type": "calendar", "elements": elements}
 

@@ -5,6 +5,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sandbox.records import Records
+
 PREFIX = "urn:onoffice-de-ns:smart:2.5:relationTypes:"
 Link = tuple[str, int, int]  # short relation type, parentid, childid
 
@@ -91,6 +93,7 @@ class State:
         self.hidden_parents: set[int] = set()
         self.unknown_records: set[int] = set()  # records that were deleted: nothing can be linked to them
         self.confirmations: dict[Link, str] = {}  # of calendar:address; not-set for those that are not here
+        self.records = Records()
         self.log: deque[LoggedRequest] = deque(maxlen=log_size)
         self.times: dict[str, list[float]] = defaultdict(list)  # arrivals per account
         self.counts: Counter[str] = Counter()

@@ -10,10 +10,8 @@ from worker.onoffice.errors import (
     Throttled,
 )
 from worker.unlinking.decisions import Ask, Decision, Look, Park, Snooze, Ticket
-from worker.unlinking.judging import Policy, judge_failed_read
+from worker.unlinking.judging import Policy, ask_again, judge_failed_read
 from worker.unlinking.viewer import Unread
-
-MALFORMED = (MalformedRelatedIds, MalformedAppointment)  # a strange answer to a read may stay strange
 
 
 def blames_account(rule: CodeRule) -> bool:
@@ -45,5 +43,7 @@ def after_unread(ticket: Ticket, look: Look, unread: Unread, policy: Policy) -> 
             return Park(why=str(error), new=error.by_api, in_doubt=look.in_doubt, question=True)
         case RequestNotSent() as error:
             return Park(why=str(error), outage=True, in_doubt=look.in_doubt, question=True)
+        case MalformedRelatedIds() | MalformedAppointment() as error:  # it may be so for ever
+            return ask_again(ticket, look, policy, str(error))
         case error:  # silence and error pages pass
-            return Ask(why=str(error), in_doubt=look.in_doubt, spend=isinstance(error, MALFORMED))
+            return Ask(why=str(error), in_doubt=look.in_doubt)
