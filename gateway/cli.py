@@ -7,9 +7,10 @@ import redis
 import typer
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, dead, doctor, history, jobs, processes
+from gateway.commands import accounts, bulk_run, dead, doctor, history, jobs, processes
 from gateway.exits import CommandError, Exit
 from gateway.output import note
+from worker.unlinking.plan import PlanRefused
 
 app = typer.Typer(
     help="Deletes relations in onOffice enterprise: no job lost, no outcome guessed, no limit exceeded.",
@@ -24,6 +25,10 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(history.journal, name="journal")
 app.command()(history.audit)
 app.add_typer(accounts.app, name="accounts")
+bulk = typer.Typer(help="Bulk clean-ups: planned, braked, resumable, undoable.", no_args_is_help=True)
+for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
+    bulk.command()(command)
+app.add_typer(bulk, name="bulk")
 app.command()(doctor.doctor)
 app.command()(processes.worker)
 app.command()(processes.sandbox)
@@ -49,6 +54,9 @@ def run(arguments: list[str]) -> int:
     except ConfigurationError as error:
         for fault in error.faults:
             note(fault)
+        return Exit.BAD_INPUT
+    except PlanRefused as refused:
+        note(str(refused))
         return Exit.BAD_INPUT
     except CommandError as error:
         note(str(error))

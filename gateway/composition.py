@@ -17,6 +17,7 @@ from worker.onoffice.protocol import Credentials
 from worker.stores.audit import Audit
 from worker.stores.dead_letters import DeadLetters
 from worker.stores.journal import Journal
+from worker.stores.runs import Runs
 from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
 from worker.unlinking.redriving import RedrivePolicy
@@ -61,6 +62,7 @@ class Doors:
     redriver: Redriver
     journal: Journal
     audit: Audit
+    runs: Runs
 
 
 def open_doors(settings: Settings) -> Doors:
@@ -76,6 +78,7 @@ def open_doors(settings: Settings) -> Doors:
         redriver=Redriver(letters, replayer, RedrivePolicy(), time.time),
         journal=Journal(client),
         audit=Audit(client),
+        runs=Runs(client),
     )
 
 

@@ -35,3 +35,8 @@ def test_it_stays_within_its_bounds_and_never_leaps(
     found = next_window(window, rate, round_trip, bounds)
     assert bounds.lowest <= found <= bounds.highest
     assert found <= max(2 * window, bounds.lowest)
+
+
+def test_many_accounts_have_some_jobs_each_at_hand_from_the_start() -> None:
+    assert Bounds.for_accounts([(50, 4)] * 40) == Bounds(2000, HIGHEST)
+    assert Bounds.for_accounts([(1, 1)] * 40).lowest == LOWEST

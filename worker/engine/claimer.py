@@ -90,7 +90,9 @@ class Claimer:
         if room.messages <= 0 or not may_claim():
             await self._claims.wait_for_room(IDLE_WAIT)
             return
-        claimed = await self._deliveries.claim(min(room.messages, CLAIM_AT_ONCE), room.bulk)
+        wanted = min(room.messages, CLAIM_AT_ONCE)
+        claimed = await self._deliveries.claim(wanted, room.bulk)
+        self._claims.more_to_come = wanted == len(claimed) < room.messages
         if not claimed:
             await self._rest(room)
             return

@@ -36,6 +36,7 @@ class Claims:
         self.deliveries = deliveries
         self.window = window
         self.let_go_count = 0
+        self.more_to_come = False  # the last claim took all it might, and there is room for the next
         self._held: dict[str, int] = {}  # claim -> rows, or 0 for what is no bulk
         self._rows = 0
         self._done: list[str] = []

@@ -37,12 +37,4 @@ class Intents:
             for chunk, rows in chunks.items()
         ]
         words = await insist(lambda: self._rows(wanted))
-        return [
-            (entry, _of_row(entry, word)) for rows, word in zip(chunks.values(), words, strict=True) for entry in rows
-        ]
-
-
-def _of_row(entry: Entry, word: Intent) -> Intent:
-    """A chunk's deadline passed: an open question of a row must still be answered."""
-    in_doubt = entry.ticket.in_doubt or entry.ticket.question
-    return Intent.ASK if word is Intent.EXPIRED and in_doubt else word
+        return [(entry, word) for rows, word in zip(chunks.values(), words, strict=True) for entry in rows]

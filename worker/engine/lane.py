@@ -7,7 +7,7 @@ requests are as full as they can be: single jobs first, bulk fills the rest.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -27,12 +27,13 @@ from worker.stores.records import Intent
 from worker.unlinking.attempts import RequestNote
 from worker.unlinking.decisions import Ask, Decision, Park
 from worker.unlinking.judging import Policy
-from worker.unlinking.outcome import EXPIRED
+from worker.unlinking.outcome import CANCELLED, EXPIRED, Outcome
 from worker.unlinking.unlinker import Unlinker
 from worker.unlinking.viewer import Sightings
 
 log = structlog.get_logger(__name__)
 ROUND_TRIP_WEIGHT = 0.1  # of the newest
+GATHERING = 0.25  # seconds at most
 SINGLES = keys.QUEUES[0]
 OUTAGE = Park(why="several requests in a row were not answered", outage=True)
 
@@ -49,6 +50,7 @@ class LaneParts:
     solitude: Solitude
     policy: Policy
     actions_per_request: int
+    more_to_come: Callable[[], bool]  # whether the queue is known to hold more than this process has at hand
 
 
 class Lane:
@@ -73,6 +75,7 @@ class Lane:
         """Run for ever: places in the limit, then whatever waits by then."""
         while True:
             await self._some.wait()
+            await self._gather()
             try:
                 places = await self._parts.gate.grants(self._requests_wanted())
             except AccountHalted:
@@ -84,8 +87,24 @@ class Lane:
                     self._spawn(entries, place)
                 else:
                     self._parts.gate.give_back(place)
-            if not self._waiting:
+            if self._waiting:
+                self._some.set()
+            else:
                 self._some.clear()
+
+    async def _gather(self) -> None:
+        """While jobs come by the hundred, a lane that has a request on its way lets the next one fill up first.
+
+        Many accounts would otherwise share the queue's jobs out into requests of one each.
+        """
+        until = time.monotonic() + GATHERING
+        while self._sending and self._waiting < self._parts.actions_per_request and self._parts.more_to_come():
+            self._some.clear()
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    await self._some.wait()
+            except TimeoutError:
+                return
 
     @property
     def _waiting(self) -> int:
@@ -175,7 +194,8 @@ class Lane:
         for entry in sifted.elsewhere:
             self._parts.settler.leave(entry)
         await self._parts.settler.park(self.account, sifted.halted)
-        await self._parts.settler.end([(entry, EXPIRED) for entry in sifted.expired])
+        self._parts.settler.pause(sifted.paused)
+        await self._parts.settler.end(sifted.over)
         return sifted.going
 
     def take_waiting(self) -> list[Entry]:
@@ -197,7 +217,8 @@ class Sifted:
 
     going: list[Entry] = field(default_factory=list)
     halted: list[Entry] = field(default_factory=list)
-    expired: list[Entry] = field(default_factory=list)
+    paused: list[Entry] = field(default_factory=list)
+    over: list[tuple[Entry, Outcome]] = field(default_factory=list)
     elsewhere: list[Entry] = field(default_factory=list)
 
     def put(self, entry: Entry, intent: Intent) -> None:
@@ -205,15 +226,24 @@ class Sifted:
         match intent:
             case Intent.GO:
                 self.going.append(entry)
-            case Intent.ASK:
-                entry.ticket = replace(entry.ticket, expired=True)
-                self.going.append(entry)
             case Intent.HALTED:
                 self.halted.append(entry)
-            case Intent.EXPIRED:
-                self.expired.append(entry)
+            case Intent.PAUSED:
+                self.paused.append(entry)
+            case Intent.ASK | Intent.EXPIRED:
+                self._give_up(entry, EXPIRED)
+            case Intent.CANCELLED:
+                self._give_up(entry, CANCELLED)
             case Intent.ENDED | Intent.LOST:
                 self.elsewhere.append(entry)
+
+    def _give_up(self, entry: Entry, how: Outcome) -> None:
+        """Nothing more is sent; but if something was, what became of it must still be looked at."""
+        if entry.may_be_taken_back:
+            self.over.append((entry, how))
+        else:
+            entry.ticket = replace(entry.ticket, give_up=how)
+            self.going.append(entry)
 
 
 class GrantedApi:

@@ -13,6 +13,7 @@ from worker.unlinking.attempts import as_json, from_json
 from worker.unlinking.chunk import Chunk, RowState
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.errors import UnlinkError
+from worker.unlinking.job import Job
 from worker.unlinking.outcome import Outcome, dead
 
 # the most patient status wins: a chunk with a parked row is parked, one with an open question is unverified
@@ -28,6 +29,7 @@ class WaitingRow:
     status: Status
     seconds: float
     why: str
+    with_run: bool = False  # parked with its run, rather than with its account
 
 
 @dataclass(eq=False)
@@ -69,6 +71,14 @@ class OpenChunk:
         self._open = len(entries)
         return entries
 
+    def without_outcome(self, states: bytes) -> list[tuple[int, Job | None]]:
+        """Rows that have none yet."""
+        return [
+            (row, job if isinstance(job, Job) else None)
+            for row, (job, byte) in enumerate(zip(self.chunk.rows, states, strict=True))
+            if not RowState.of(byte).is_final
+        ]
+
     def unreadable(self, states: bytes) -> list[tuple[int, Outcome]]:
         """Rows that cannot be read and have no outcome yet, with the outcome they get."""
         return [
@@ -99,6 +109,11 @@ class OpenChunk:
     def seconds(self) -> float:
         """When to try again."""
         return min(row.seconds for row in self.waiting.values())
+
+    @property
+    def waits_with_run(self) -> bool:
+        """Whether it comes back when its run is resumed."""
+        return any(row.with_run for row in self.waiting.values())
 
     @property
     def why(self) -> str:

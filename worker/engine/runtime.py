@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 
 from worker.engine.claimer import Claimer, Held, KnownTasks
 from worker.engine.claims import Claims, Window
+from worker.engine.conductor import Conductor
 from worker.engine.entry import Entry, Settled
 from worker.engine.gate import Gate
 from worker.engine.inbox import Inbox, Letter
@@ -34,6 +35,7 @@ from worker.stores.halts import Halts
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
 from worker.stores.rows import Rows
+from worker.stores.runs import RunFeed
 from worker.stores.scripts import AsyncRedis
 from worker.stores.sightings import StoredSightings
 from worker.unlinking.errors import UnknownAccount
@@ -97,7 +99,8 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._queue = _connect(options.queue_url)
         self._store = self._queue if options.records_url == options.queue_url else _connect(options.records_url)
-        deliveries = Deliveries(self._queue, secrets.token_hex(6), options.lease)
+        owner = secrets.token_hex(6)
+        deliveries = Deliveries(self._queue, owner, options.lease)
         self._halts = Halts(self._store)
         same_server = options.records_url == options.queue_url
         records = Records(self._store, options.retention, same_server_as_queue=same_server)
@@ -114,6 +117,8 @@ class Runtime:
         self._claiming = self._keep(self._claimer.run(watch.may_claim))
         self._keep(watch.run())
         self._keep(watch.keep_feeding())
+        feed = RunFeed(self._store, options.retention, owner)
+        self._keep(Conductor(feed, deliveries, {"unlink": self._tasks.unlink_many}).run())
         self._keep(self._keep_tuning())
         self._keep(self._claims.keep_flushing())
         self._keep(self._claims.keep_renewing(options.lease / 3))
@@ -148,6 +153,7 @@ class Runtime:
                 solitude=solitude,
                 policy=self._options.policy,
                 actions_per_request=access.actions_per_request,
+                more_to_come=lambda: self._claims.more_to_come,
             )
             self._lanes[account] = Lane(account, parts)
             probes[account] = Probe(client, limiter)

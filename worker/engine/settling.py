@@ -111,6 +111,8 @@ class Settler:
         if isinstance(held, Entry):
             await self.end([(held, outcome)])
             return
+        (states,) = await insist(lambda: self._rows.states([held.chunk]))
+        await self.end_rows([RowEnding(held.chunk, row, job, outcome) for row, job in held.without_outcome(states)])
         await self._write([Ending(held.id, "", as_stored(outcome, time.time()), held.claim)])
         held.settle(outcome)
 
@@ -151,7 +153,11 @@ class Settler:
             self._claims.done(chunk.claim)
             chunk.settle(Left.ELSEWHERE)
             return
-        await self._move(chunk.claim, chunk.status, chunk.account, chunk.seconds)
+        if chunk.waits_with_run:
+            await self._deliveries.park_with_run(chunk.claim, chunk.chunk.run)
+            self._claims.let_go(chunk.claim)
+        else:
+            await self._move(chunk.claim, chunk.status, chunk.account, chunk.seconds)
         chunk.settle(Left.WAITING)
 
     def leave(self, entry: Entry) -> None:
@@ -202,6 +208,14 @@ class Settler:
     async def park(self, account: str, entries: Sequence[Entry]) -> None:
         """Jobs whose account is halted leave the window, so that they hold up no other account."""
         await self.carry_out(account, [(entry, Park(why="the account is halted", new=False)) for entry in entries])
+
+    def pause(self, entries: Sequence[Entry]) -> None:
+        """Rows whose run is paused leave the window, their doubts kept, and come back when it is resumed."""
+        for entry in entries:
+            if entry.chunk is not None:
+                paused = WaitingRow(entry.ticket, Status.PARKED, 0.0, "its run is paused", with_run=True)
+                entry.chunk.waiting[entry.row] = paused
+                entry.settle(Left.WAITING)
 
     async def park_surplus(self, account: str, entries: Sequence[Entry]) -> None:
         """Jobs over their account's share of the window leave it, so that they hold up no other account."""

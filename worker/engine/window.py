@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 LOWEST = 200
 HIGHEST = 5000
+PER_ACCOUNT = 50  # jobs; with many accounts each needs some at hand, or its requests hold one job each
 SINK = 0.97  # of the window, each time
 
 
@@ -21,11 +22,12 @@ class Bounds:
 
     @classmethod
     def for_accounts(cls, accounts: Iterable[tuple[int, int]]) -> "Bounds":
-        """From (actions per request, requests in flight) of each account: two full requests, and twice all of them."""
+        """From (actions per request, requests in flight) of each account: two full requests, and twice all."""
         pairs = list(accounts)
         lowest = max([LOWEST, *(2 * actions for actions, _ in pairs)])
         on_the_wire = sum(actions * in_flight for actions, in_flight in pairs)
-        return cls(lowest, max(lowest, min(HIGHEST, 2 * on_the_wire)))
+        highest = max(lowest, min(HIGHEST, 2 * on_the_wire))
+        return cls(min(highest, max(lowest, PER_ACCOUNT * len(pairs))), highest)
 
 
 def next_window(window: int, jobs_per_second: float, round_trip: float, bounds: Bounds) -> int:

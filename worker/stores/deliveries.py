@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.stores import keys
-from worker.stores.scripts import AsyncRedis, Call, Word, run
+from worker.stores.scripts import AsyncRedis, Call, Word
+from worker.stores.scripts import run as run_script
 
 ACK_CHUNK = 1000  # Lua's unpack has a bound
 MAX_MESSAGE_BYTES = 1024 * 1024  # no job of ours comes near; what is larger could drown a worker
@@ -33,7 +34,7 @@ class Deliveries:
         """Up to `count` messages, `bulk` of them from the bulk queue: abandoned, due, then the queues in order."""
         names = [keys.CLAIMED, keys.LEASES, keys.CLAIM_NUMBER, keys.DELAYED, keys.JUNK, *keys.CLAIM_ORDER]
         arguments: list[Word] = [self._owner, self._lease_ms, count, MAX_MESSAGE_BYTES, bulk]
-        rows = await run(self._client, Call("claim", names, arguments))
+        rows = await run_script(self._client, Call("claim", names, arguments))
         return [
             Claimed(claim.decode(), message, origin.decode(), keys.queue_of(name.decode()))
             for claim, message, origin, name in rows
@@ -49,41 +50,60 @@ class Deliveries:
         """Prolong the leases; returns the claims that another worker has taken over."""
         if not claims:
             return []
-        lost = await run(self._client, Call("renew", [keys.LEASES], [self._lease_ms, *claims]))
+        lost = await run_script(self._client, Call("renew", [keys.LEASES], [self._lease_ms, *claims]))
         return [claim.decode() for claim in lost]
 
     async def ack(self, claims: Sequence[str]) -> None:
         """Forget messages that are done with."""
         for start in range(0, len(claims), ACK_CHUNK):
             chunk = claims[start : start + ACK_CHUNK]
-            await run(self._client, Call("ack", [keys.CLAIMED, keys.LEASES], chunk))
+            await run_script(self._client, Call("ack", [keys.CLAIMED, keys.LEASES], chunk))
 
     async def give_back(self, claims: Sequence[str]) -> int:
         """Put messages back into their queues, to be claimed next; returns how many were still ours."""
         if not claims:
             return 0
-        return int(await run(self._client, Call("give_back", [keys.CLAIMED, keys.LEASES], claims)))
+        return int(await run_script(self._client, Call("give_back", [keys.CLAIMED, keys.LEASES], claims)))
 
     async def delay(self, claim: str, seconds: float) -> None:
         """Let a message wait until `seconds` from now on Redis TIME."""
         names = [keys.CLAIMED, keys.LEASES, keys.DELAYED]
-        await run(self._client, Call("delay", names, [claim, int(max(0.0, seconds) * 1000)]))
+        await run_script(self._client, Call("delay", names, [claim, int(max(0.0, seconds) * 1000)]))
 
     async def park(self, claim: str, account: str) -> None:
         """Let a message wait until its account is released."""
         names = [keys.CLAIMED, keys.LEASES, keys.parked(account), keys.PARKING]
-        await run(self._client, Call("park", names, [claim, account]))
+        await run_script(self._client, Call("park", names, [claim, account]))
 
     async def park_many(self, account: str, jobs: Sequence[tuple[str, str]], why: str) -> None:
         """The same for (claim, job id) of jobs whose records are on this server; notes it there too."""
         names = [keys.CLAIMED, keys.LEASES, keys.parked(account), keys.PARKING]
         words = [word for job in jobs for word in job]
-        await run(self._client, Call("park_many", names, [account, keys.JOB_PREFIX, why, *words]))
+        await run_script(self._client, Call("park_many", names, [account, keys.JOB_PREFIX, why, *words]))
+
+    async def park_with_run(self, claim: str, run: str) -> None:
+        """Let a chunk wait until its run is resumed, or cancelled."""
+        names = [keys.CLAIMED, keys.LEASES, keys.parked_run(run), keys.PARKING_RUNS]
+        await run_script(self._client, Call("park", names, [claim, run]))
+
+    async def unpark_run(self, run: str, count: int) -> int:
+        """Bring up to `count` parked chunks of a run back; returns how many came."""
+        names = [keys.parked_run(run), keys.PARKING_RUNS]
+        return int(await run_script(self._client, Call("unpark", names, [run, count])))
+
+    async def parking_runs(self) -> frozenset[str]:
+        """Runs with parked chunks."""
+        members: Any = await self._client.smembers(keys.PARKING_RUNS)
+        return frozenset(name.decode() for name in members)
+
+    async def add(self, queue: str, messages: Sequence[str]) -> None:
+        """Put messages into a queue, to be claimed in their order."""
+        await self._client.lpush(keys.queue_list(queue), *messages)
 
     async def unpark(self, account: str, count: int) -> int:
         """Bring up to `count` parked messages back to the heads of their queues; returns how many came."""
         names = [keys.parked(account), keys.PARKING]
-        return int(await run(self._client, Call("unpark", names, [account, count])))
+        return int(await run_script(self._client, Call("unpark", names, [account, count])))
 
     async def parking_accounts(self) -> list[str]:
         """Accounts with parked messages."""
@@ -96,7 +116,7 @@ class Deliveries:
 
     async def put_aside(self, claim: str, why: str) -> None:
         """Keep a message that is none for us, with the reason."""
-        await run(self._client, Call("put_aside", [keys.CLAIMED, keys.LEASES, keys.JUNK], [claim, why]))
+        await run_script(self._client, Call("put_aside", [keys.CLAIMED, keys.LEASES, keys.JUNK], [claim, why]))
 
     async def count_death(self, task_id: str) -> int:
         """Note that a worker died with a task that has no record; returns how many did."""

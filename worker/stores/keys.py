@@ -4,6 +4,8 @@ The queues are plain lists as any Celery app on Redis writes them, without a pre
 names of our own: another Celery app on the same Redis sweeps `unacked` with its own time-out, and would sweep ours.
 """
 
+NOTHING = "-"  # where a script expects a key and there is none
+
 # in the order of claiming; control is rare and must not wait behind a million rows of bulk
 QUEUES = ("unlink", "control", "bulk")
 PRIORITY_STEPS = (0, 3, 6, 9)  # kombu's default; 0 first. Strangers may set a priority
@@ -23,6 +25,11 @@ DEAD_TOTALS = "unlinker:dead:totals"  # hash: dimension=value -> how many dead l
 JOURNAL = "unlinker:journal"  # stream: what was deleted, from the intent on; see journal_format.py
 AUDIT = "unlinker:audit"  # stream: what operators did
 ROWS_PREFIX = "unlinker:rows:"
+RUNS = "unlinker:runs"  # sorted set: run -> when it was started, Redis ms
+RUNS_OPEN = "unlinker:runs:open"  # set: runs that the workers have to look after
+RUN_PREFIX = "unlinker:run:"
+RUN_SLOT_PREFIX = "unlinker:run-of:"
+PARKING_RUNS = "unlinker:parking:runs"  # set: runs with parked chunks
 COUNTERS = "unlinker:counters"  # hash: outcome -> how many
 HALTS = "unlinker:halts"  # hash: account (or `*` for all) -> JSON: why, code, since, by
 RESULT_PREFIX = "celery-task-meta-"  # where Celery's Redis backend looks for results
@@ -83,6 +90,31 @@ def job(job_id: str) -> str:
 def rows(chunk_id: str) -> str:
     """String: one byte per row of a chunk (worker.unlinking.chunk.RowState)."""
     return ROWS_PREFIX + chunk_id
+
+
+def run(run_id: str) -> str:
+    """Hash: a bulk run, its brakes and its counters; see lua/run_look.lua."""
+    return RUN_PREFIX + run_id
+
+
+def run_rows(run_id: str) -> str:
+    """Hash: number of a chunk -> its rows, compressed."""
+    return f"{RUN_PREFIX}{run_id}:rows"
+
+
+def run_pace(run_id: str) -> str:
+    """List: JSON of the counters from time to time, for the picture of its progress."""
+    return f"{RUN_PREFIX}{run_id}:pace"
+
+
+def run_slot(account: str) -> str:
+    """String: the run that has this account; one at a time."""
+    return RUN_SLOT_PREFIX + account
+
+
+def parked_run(run_id: str) -> str:
+    """List of parked chunks of one run, each with the list it came from."""
+    return f"unlinker:parked:run/{run_id}"
 
 
 def relation(account: str, relationtype: str, parentid: int, childid: int) -> str:

@@ -23,7 +23,7 @@ from worker.unlinking.decisions import Attempt, Ticket
 from worker.unlinking.job import Job, JobTerms
 
 Fields = dict[str, str | int | float]
-NOWHERE = "-"  # for keys of the queue when it is on another server
+NOWHERE = keys.NOTHING  # for keys of the queue when it is on another server
 
 
 class Status(StrEnum):
@@ -93,6 +93,8 @@ class Intent(StrEnum):
     ENDED = "ended"
     LOST = "lost"  # another worker has it
     HALTED = "halted"
+    PAUSED = "paused"  # its run is paused or stopped
+    CANCELLED = "cancelled"  # its run is
     EXPIRED = "expired"
 
 
@@ -131,6 +133,7 @@ class Retention:
 
     results: int = 7 * 86400
     records: int = 8 * 86400  # longer than the longest deadline, so that no redelivery meets a forgotten outcome
+    runs: int = 90 * 86400  # bulk runs and their rows, once they are over
 
 
 class Records:

@@ -15,9 +15,11 @@ from worker.stores.records import Fields, Intent, Retention, record_fields
 from worker.stores.scripts import AsyncRedis, Call, Word, run
 from worker.unlinking.chunk import Chunk, state_of
 from worker.unlinking.job import Job
-from worker.unlinking.outcome import Outcome
+from worker.unlinking.outcome import Kind, Outcome
+from worker.unlinking.runs import is_chunk_of
 
 Span = tuple[int, int]  # first row, how many
+LETTER_KINDS = (Kind.DEAD, Kind.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Rows:
         names = [keys.HALTS, keys.JOURNAL]
         arguments: list[Word] = []
         for each in intentions:
-            names += (keys.job(each.chunk.id), keys.rows(each.chunk.id))
+            names += (keys.job(each.chunk.id), keys.rows(each.chunk.id), _run_key(each.chunk))
             spans = spans_of(each.rows)
             packed = pack_rows(each.chunk, each.rows)
             arguments += (each.chunk.terms.account, each.claim, int(each.alone), packed, len(spans))
@@ -75,13 +77,20 @@ class Rows:
         by_chunk: dict[str, list[RowEnding]] = {}
         for ending in endings:
             by_chunk.setdefault(ending.chunk.id, []).append(ending)
-        arguments: list[Word] = [keys.JOB_PREFIX, self._retention.records]
-        for of_chunk in by_chunk.values():
+        names = [keys.COUNTERS, keys.JOURNAL]
+        arguments: list[Word] = [keys.JOB_PREFIX]
+        for chunk_id, of_chunk in by_chunk.items():
+            run_key = _run_key(of_chunk[0].chunk)
+            names += (keys.rows(chunk_id), run_key)
+            arguments.append(self._retention.records if run_key == keys.NOTHING else self._retention.runs)
             arguments += _spans(of_chunk)
-            arguments += _dead_letters([ending for ending in of_chunk if not ending.outcome.succeeded])
-        names = [keys.COUNTERS, keys.JOURNAL, *(keys.rows(chunk_id) for chunk_id in by_chunk)]
+            arguments += _dead_letters([ending for ending in of_chunk if ending.outcome.kind in LETTER_KINDS])
         await run(self._client, Call("finish_rows", names, arguments))
         return [None] * len(endings)
+
+
+def _run_key(chunk: Chunk) -> str:
+    return keys.run(chunk.run) if is_chunk_of(chunk.run, chunk.id) else keys.NOTHING
 
 
 def spans_of(rows: Iterable[int]) -> list[Span]:

@@ -29,6 +29,7 @@ class RowState(Enum):
     ALREADY_PRESENT = b"p"
     DEAD = b"d"
     EXPIRED = b"e"
+    CANCELLED = b"c"  # its run was cancelled before its request was sent
 
     @classmethod
     def of(cls, byte: int) -> "RowState":
@@ -110,6 +111,8 @@ def state_of(outcome: Outcome) -> RowState:
             return RowState.ALREADY_PRESENT
         case Kind.EXPIRED:
             return RowState.EXPIRED
+        case Kind.CANCELLED:
+            return RowState.CANCELLED
         case _:
             return RowState.DEAD
 
@@ -122,6 +125,7 @@ _OUTCOMES = {
     RowState.RESTORED: (Kind.RESTORED, True),
     RowState.ALREADY_PRESENT: (Kind.ALREADY_PRESENT, True),
     RowState.EXPIRED: (Kind.EXPIRED, True),
+    RowState.CANCELLED: (Kind.CANCELLED, True),
     RowState.DEAD: (Kind.DEAD, True),
 }
 
@@ -140,5 +144,6 @@ def tally(states: bytes) -> dict[str, int]:
         "already_absent": states.count(b"a") + states.count(b"A"),
         "dead": states.count(b"d"),
         "expired": states.count(b"e"),
+        "cancelled": states.count(b"c"),
         "unproven": sum(states.count(state.value) for state in unproven),
     }

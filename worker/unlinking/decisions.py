@@ -34,7 +34,7 @@ class Ticket:
     attempts: int = 0  # attempts spent so far
     in_doubt: bool = False  # an earlier request may have removed the link, and nobody told us
     question: bool = False  # the last attempt ended in Ask
-    expired: bool = False  # its deadline has passed: the open question is answered, nothing is deleted
+    give_up: Outcome | None = None  # too late, or cancelled: the open question is answered, nothing more is sent
     tries: Mapping[int, int] = field(default_factory=dict)  # API error code -> how often this job met it
     history: tuple[Attempt, ...] = ()  # the attempts so far; see attempts.py
 

@@ -14,7 +14,6 @@ from worker.onoffice.protocol import Action, delete_relation
 from worker.onoffice.replies import Missing, Reply
 from worker.unlinking.decisions import Ask, Decision, End, Look, Park, Snooze, Ticket
 from worker.unlinking.judging import Policy, Sight, judge_answer, judge_failed_read, judge_rule, settle
-from worker.unlinking.outcome import EXPIRED
 from worker.unlinking.viewer import Api, Sightings, Unread, View, Viewer
 
 Decisions = dict[str, Decision]
@@ -39,9 +38,9 @@ class Unlinker:
             for ticket in doubtful
             if ticket not in there
         }
-        decisions |= {ticket.job.id: End(EXPIRED) for ticket in there if ticket.expired}
+        decisions |= {ticket.job.id: End(ticket.give_up) for ticket in there if ticket.give_up}
         # still in doubt: an earlier request may yet be carried out, long after we gave it up
-        fresh += [replace(ticket, question=False) for ticket in there if not ticket.expired]
+        fresh += [replace(ticket, question=False) for ticket in there if not ticket.give_up]
         return decisions | await self._delete_and_look(fresh)
 
     async def _delete_and_look(self, tickets: Sequence[Ticket]) -> Decisions:

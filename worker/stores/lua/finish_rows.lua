@@ -1,7 +1,7 @@
 -- with dead_index
 -- Rows end, once and for all: the first outcome of a row stands.
--- KEYS: counters, journal, then the rows' string of each batch
--- ARGV: record prefix, seconds to keep rows, then per batch: number of spans, and for each of them: first row, length, byte,
+-- KEYS: counters, journal, then per batch: the rows' string, the run that fed it or "-"
+-- ARGV: record prefix, then per batch: seconds to keep rows, number of spans, and for each of them: first row, length, byte,
 --       outcome, evidence (a, r or ""); then number of dead letters, and for each of them: row, id, number of words, field, value, ...
 -- Returns the number of rows that this call ended.
 local counters, journal = KEYS[1], KEYS[2]
@@ -9,7 +9,7 @@ local ROWS = 'unlinker:rows:'
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local FINAL = '[^%zs]'
-local ended, at = 0, 3
+local ended, at = 0, 2
 
 local function is_final(rows, row)
   local byte = redis.call('GETRANGE', rows, row, row)
@@ -31,10 +31,11 @@ local function finish(rows, first, length, byte)
   return written
 end
 
-for i = 3, #KEYS do
-  local rows = KEYS[i]
-  local spans = tonumber(ARGV[at])
-  at = at + 1
+for i = 3, #KEYS, 2 do
+  local rows, run = KEYS[i], KEYS[i + 1]
+  local keep, spans = ARGV[at], tonumber(ARGV[at + 1])
+  at = at + 2
+  if run ~= '-' and redis.call('EXISTS', run) == 0 then run = '-' end
   -- dead letters come after the spans, and are of rows that this call ends
   local letters_at = at + 5 * spans
   local letters = tonumber(ARGV[letters_at])
@@ -54,7 +55,10 @@ for i = 3, #KEYS do
   local told = {}
   for _ = 1, spans do
     local written = finish(rows, tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2])
-    if written > 0 then redis.call('HINCRBY', counters, ARGV[at + 3], written) end
+    if written > 0 then
+      redis.call('HINCRBY', counters, ARGV[at + 3], written)
+      if run ~= '-' then redis.call('HINCRBY', run, 'n:' .. ARGV[at + 3], written) end
+    end
     told[#told + 1] = ARGV[at] .. ',' .. ARGV[at + 1] .. ',' .. ARGV[at + 2] .. ',' .. ARGV[at + 4]
     ended = ended + written
     at = at + 5
@@ -62,7 +66,7 @@ for i = 3, #KEYS do
   if #told > 0 then
     redis.call('XADD', journal, '*', 'chunk', chunk, 'spans', table.concat(told, ';'))
   end
-  redis.call('EXPIRE', rows, ARGV[2])
+  redis.call('EXPIRE', rows, keep)
   at = words_at
 end
 return ended

@@ -1,17 +1,21 @@
 -- The intents of rows of chunks, as intend.lua has them for jobs.
--- KEYS: halts, journal, then per chunk: record, rows
+-- KEYS: halts, journal, then per chunk: record, rows, the run that fed it or "-"
 -- ARGV: per chunk: account, claim, 1 if it runs alone, its rows for the journal, number of spans, then first row and length of each span
--- Returns one word per chunk: go, ended, lost, halted, or expired (then nothing of it may be deleted).
+-- Returns one word per chunk: go, ended, lost, cancelled, paused (by an operator or a brake), halted, or expired (then
+-- nothing of it may be deleted).
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local out, at = {}, 1
-for i = 3, #KEYS, 2 do
+for i = 3, #KEYS, 3 do
   local record, rows = KEYS[i], KEYS[i + 1]
+  local run = KEYS[i + 2] ~= '-' and redis.call('HGET', KEYS[i + 2], 'state')
   local account, claim, spans = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 4])
   local f = redis.call('HMGET', record, 'status', 'claim', 'deadline')
   local word = 'go'
   if f[1] == 'ended' then word = 'ended'
   elseif f[2] ~= claim then word = 'lost'
+  elseif run == 'cancelled' then word = 'cancelled'
+  elseif run == 'paused' or run == 'stopped' then word = 'paused'
   elseif redis.call('HEXISTS', KEYS[1], account) == 1 or redis.call('HEXISTS', KEYS[1], '*') == 1 then word = 'halted'
   elseif f[3] and tonumber(f[3]) < now then word = 'expired' end
   if word == 'go' then

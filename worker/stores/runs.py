@@ -1,0 +1,307 @@
+"""Bulk runs: what is planned, how far it is, and what stops it. See worker.unlinking.runs and lua/run_look.lua."""
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.stores import keys
+from worker.stores.records import Retention
+from worker.stores.scripts import AsyncRedis, Call, Word, run, run_now
+from worker.unlinking.job import Relation
+from worker.unlinking.runs import MOVES, Layout, RunState, Steering, chunk_id
+
+CHUNKS_AT_ONCE = 50  # stored or read in one round trip
+LOADING_KEPT = 86400  # seconds a half loaded run is kept
+FEEDING_LEASE = 2000  # ms one worker has to put chunks into the queue
+MOST_AHEAD = 24_000  # rows on their way, of one run
+LEAST_AHEAD = 1000
+OUTCOMES = ("unlinked", "already_absent", "restored", "already_present", "cancelled", "dead", "expired")
+Row = list[Any]  # [relationtype, parentid, childid], and what else the task takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTerms:
+    """What a run is started with."""
+
+    id: str
+    account: str
+    action: str  # unlink or restore
+    layout: Layout
+    max_failure_rate: float  # 0 to 1; above it the run stops
+    by: str
+    because: str
+    source: str = ""
+    plan: str = ""  # path of the plan's file
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far a run was at a moment."""
+
+    at: float  # Unix seconds
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it stands."""
+
+    id: str
+    fields: Mapping[str, str]
+
+    @property
+    def state(self) -> RunState:
+        """Where it is."""
+        return RunState(self.fields["state"])
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it will happen any more."""
+        return "ended_at" in self.fields
+
+    @property
+    def layout(self) -> Layout:
+        """How its rows are cut."""
+        return Layout(int(self.fields["rows"]), int(self.fields["canary"]), int(self.fields["size"]))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by outcome; those that have none are in no count."""
+        return {name: int(self.fields.get(f"n:{name}", 0)) for name in OUTCOMES}
+
+    @property
+    def done(self) -> int:
+        """Rows that have their outcome."""
+        return sum(self.counts.values())
+
+    @property
+    def failed(self) -> int:
+        """Rows that are dead letters."""
+        return self.counts["dead"] + self.counts["expired"]
+
+    def document(self) -> dict[str, object]:
+        """As users see it; always the same keys. Times are Unix seconds."""
+        fields = self.fields
+        moments = {name: _seconds(fields.get(name)) for name in ("started_at", "ended_at", "steered_at")}
+        return {
+            "run": self.id,
+            "state": str(self.state),
+            "over": self.is_over,
+            "why": fields.get("why") or None,
+            "account": fields["account"],
+            "action": fields["action"],
+            "rows": self.layout.rows,
+            "done": self.done,
+            "failed": self.failed,
+            "left": self.layout.rows - self.done,
+            **self.counts,
+            "max_failure_rate": float(fields["max_failure_rate"]),
+            "by": fields["by"],
+            "because": fields["because"],
+            "source": fields.get("source") or None,
+            "plan": fields.get("plan") or None,
+            **moments,
+            "steered_by": fields.get("steered_by"),
+        }
+
+
+class Runs:
+    """An operator's view. Raises redis.exceptions.RedisError."""
+
+    def __init__(self, client: "redis.Redis", retention: Retention | None = None) -> None:
+        self._client = client
+        self._retention = retention or Retention()
+
+    def load(self, terms: RunTerms, rows: Iterable[Row]) -> Iterator[int]:
+        """Store what is to be done, nothing is sent; yields how many rows are stored. May be repeated."""
+        name, layout = keys.run(terms.id), terms.layout
+        if self._client.hget(name, "state") not in (None, RunState.LOADING.encode()):
+            return
+        self._client.delete(keys.run_rows(terms.id))
+        self._client.hset(name, mapping=_fields(terms))  # type: ignore[arg-type]  # its type is invariant
+        self._client.expire(name, LOADING_KEPT)
+        packed: dict[str, bytes] = {}
+        stored = 0
+        for number, chunk in enumerate(_cut(rows, layout)):
+            packed[str(number)] = pack(chunk)
+            stored += len(chunk)
+            if len(packed) == CHUNKS_AT_ONCE:
+                self._store(terms.id, packed)
+                packed = {}
+                yield stored
+        self._store(terms.id, packed)
+        yield stored
+
+    def _store(self, run_id: str, packed: Mapping[str, bytes]) -> None:
+        if packed:
+            self._client.hset(keys.run_rows(run_id), mapping=packed)  # type: ignore[arg-type]  # its type is invariant
+            self._client.expire(keys.run_rows(run_id), LOADING_KEPT)
+
+    def open(self, terms: RunTerms) -> str:
+        """Let the workers begin: started, exists, missing (rows are not all stored), or who has the account."""
+        names = [
+            keys.run(terms.id),
+            keys.RUNS,
+            keys.RUNS_OPEN,
+            keys.run_slot(terms.account),
+            keys.run_rows(terms.id),
+        ]
+        return str(run_now(self._client, Call("run_open", names, [terms.id])).decode())
+
+    def steer(
+        self, run_id: str, how: Steering, by: str, why: str, max_failure_rate: float | None = None
+    ) -> tuple[bool, str]:
+        """Whether it moved, and its state now ("" for a run that nobody knows)."""
+        sources, target = MOVES[how]
+        bound = "" if max_failure_rate is None else str(max_failure_rate)
+        arguments: list[Word] = [str(target), why, by, bound, *sorted(sources)]
+        moved, state = run_now(self._client, Call("run_steer", [keys.run(run_id)], arguments))
+        return bool(moved), state.decode()
+
+    def get(self, run_id: str) -> Run | None:
+        """A run, or None."""
+        stored: Any = self._client.hgetall(keys.run(run_id))
+        fields = {name.decode(): value.decode(errors="replace") for name, value in stored.items()}
+        return Run(run_id, fields) if "state" in fields else None
+
+    def newest(self, count: int) -> list[Run]:
+        """The runs started last."""
+        ids: Any = self._client.zrevrange(keys.RUNS, 0, count - 1)
+        found = [self.get(run_id.decode()) for run_id in ids]
+        return [each for each in found if each is not None]
+
+    def holder(self, account: str) -> str | None:
+        """The run that has this account."""
+        value: Any = self._client.get(keys.run_slot(account))
+        if value is None or not self._client.sismember(keys.RUNS_OPEN, value.decode()):
+            return None
+        return str(value.decode())
+
+    def pace(self, run_id: str) -> list[Pace]:
+        """How it went, oldest first."""
+        stored: Any = self._client.lrange(keys.run_pace(run_id), 0, -1)
+        return [Pace(at / 1000, done, failed) for at, done, failed in map(json.loads, stored)]
+
+    def states(self, each: Run) -> Iterator[bytes]:
+        """One byte per row (worker.unlinking.chunk.RowState), a chunk at a time."""
+        layout = each.layout
+        for start in range(0, layout.chunks, CHUNKS_AT_ONCE):
+            numbers = range(start, min(start + CHUNKS_AT_ONCE, layout.chunks))
+            stored: Any = self._client.mget([keys.rows(chunk_id(each.id, number)) for number in numbers])
+            for number, states in zip(numbers, stored, strict=True):
+                length = layout.span(number)[1]
+                yield (states or b"").ljust(length, b"\0")[:length]
+
+    def rows(self, each: Run) -> Iterator[Row]:
+        """What the run was given to do, in its order."""
+        for start in range(0, each.layout.chunks, CHUNKS_AT_ONCE):
+            numbers = [str(number) for number in range(start, min(start + CHUNKS_AT_ONCE, each.layout.chunks))]
+            stored: Any = self._client.hmget(keys.run_rows(each.id), numbers)
+            for packed in stored:
+                yield from unpack(packed)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What looking after a run came to."""
+
+    state: str
+    first: int = 0  # chunk that may be fed next
+    count: int = 0  # how many may be
+
+
+class RunFeed:
+    """A worker's view. Raises redis.exceptions.RedisError."""
+
+    def __init__(self, client: AsyncRedis, retention: Retention, me: str) -> None:
+        self._client = client
+        self._retention = retention
+        self._me = me
+
+    async def open_runs(self) -> list[str]:
+        """Those to look after."""
+        members: Any = await self._client.smembers(keys.RUNS_OPEN)
+        return sorted(name.decode() for name in members)
+
+    async def look(self, run_id: str) -> Look:
+        """End it, stop it, or say what may be fed."""
+        account: Any = await self._client.hget(keys.run(run_id), "account")
+        names = [
+            keys.run(run_id),
+            keys.RUNS_OPEN,
+            keys.run_slot((account or b"").decode()),
+            keys.run_pace(run_id),
+            keys.run_rows(run_id),
+        ]
+        arguments: list[Word] = [run_id, self._me, FEEDING_LEASE, MOST_AHEAD, LEAST_AHEAD, self._retention.runs]
+        state, *span = await run(self._client, Call("run_look", names, arguments))
+        return Look(state.decode(), *span)
+
+    async def chunks(self, run_id: str, first: int, count: int) -> tuple[Run, list[list[Row]]]:
+        """The rows of some chunks, and the run they are of."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hgetall(keys.run(run_id))
+        pipeline.hmget(keys.run_rows(run_id), [str(number) for number in range(first, first + count)])
+        stored, packed = await pipeline.execute()
+        fields = {name.decode(): value.decode(errors="replace") for name, value in stored.items()}
+        return Run(run_id, fields), [unpack(each) for each in packed]
+
+    async def fed(self, run_id: str, first: int, count: int) -> None:
+        """These chunks lie in the queue."""
+        await run(self._client, Call("run_fed", [keys.run(run_id)], [first, count]))
+
+
+def row_of(relation: Relation) -> Row:
+    """A row as the tasks take it."""
+    return [relation.relationtype, relation.parentid, relation.childid]
+
+
+def pack(rows: Sequence[Row]) -> bytes:
+    """The rows of a chunk, compressed: a million rows take some ten megabytes."""
+    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 6)
+
+
+def unpack(packed: bytes) -> list[Row]:
+    """Read what `pack` wrote."""
+    found: list[Row] = json.loads(zlib.decompress(packed))
+    return found
+
+
+def _cut(rows: Iterable[Row], layout: Layout) -> Iterator[list[Row]]:
+    chunk: list[Row] = []
+    length = layout.first
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == length:
+            yield chunk
+            chunk, length = [], layout.size
+    if chunk:
+        yield chunk
+
+
+def _fields(terms: RunTerms) -> dict[str, str | int | float]:
+    layout = terms.layout
+    return {
+        "state": str(RunState.LOADING),
+        "account": terms.account,
+        "action": terms.action,
+        "rows": layout.rows,
+        "chunks": layout.chunks,
+        "first": layout.first,
+        "size": layout.size,
+        "canary": layout.canary,
+        "max_failure_rate": terms.max_failure_rate,
+        "by": terms.by,
+        "because": terms.because,
+        "source": terms.source,
+        "plan": terms.plan,
+    }
+
+
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else int(float(text)) / 1000
