@@ -61,6 +61,7 @@ class Means:
     """How a command moves letters, and tells of it."""
 
     step: Step
+    takes: Callable[[Letter], bool]  # what is not taken is left out
     rate: float | None  # letters a second; None: as fast as it goes
     json: bool
 
@@ -83,12 +84,14 @@ def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Move
     try:
         with progress("letters", total) as advance:
             for some in _portioned(portions, size):
-                count = len(means.step(some))
+                taken = [letter for letter in some if means.takes(letter)]
+                count = len(means.step(taken))
                 moved.count += count
-                moved.gone += len(some) - count
+                moved.gone += len(taken) - count
+                moved.left_out += len(some) - len(taken)
                 advance(len(some))
                 if pace is not None:
-                    pace.keep(len(some))
+                    pace.keep(len(taken))
     except KeyboardInterrupt:
         moved.stopped = True
     except redis.exceptions.RedisError as error:
