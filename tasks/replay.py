@@ -14,8 +14,8 @@ from worker.unlinking.job import Job
 class Replayer:
     """Sends dead letters again. Raises redis.exceptions.RedisError.
 
-    A letter is moved exactly once, whoever else tries, and whatever dies meanwhile. Letters that name no relation, and
-    those that are not to be moved, are passed over.
+    A letter is moved exactly once, whoever else tries, and whatever dies meanwhile. Letters that name nothing to unlink
+    are passed over.
     """
 
     def __init__(self, wishes: Wishes, clock: Callable[[], float]) -> None:
@@ -43,7 +43,7 @@ class Replayer:
         return [wish.job.id for wish, how in moved if how is not Accepted.GONE]
 
     def _wish(self, letter: Letter, not_after: float | None, redrives: int) -> Wish | None:
-        if not letter.names_relation:
+        if not letter.can_be_replayed:
             return None
         job = Job(id=str(uuid.uuid4()), relation=letter.relation, terms=letter.terms(not_after))
         extra: Fields = {"replay_of": letter.id, "replays": letter.replays + 1, "redrives": redrives}

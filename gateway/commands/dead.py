@@ -20,6 +20,7 @@ from worker.unlinking.redriving import RedrivePolicy
 
 app = typer.Typer(help="Dead letters: jobs that could not be done, kept until you say.", no_args_is_help=True)
 COLUMNS = ("id", "ended", "reason", "code", "relationtype", "parentid", "childid", "account", "run", "message")
+RESTORE_ADVICE = "An undo could not restore it. Plan the undo anew once the trouble is over, then discard the letter."
 MESSAGE_SHOWN = 60  # characters, in a table
 
 
@@ -99,11 +100,12 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
     code, message = document["code"], document["message"]
     names = f"{document['relationtype']} {document['parentid']} -> {document['childid']}"
     lines = [
+        ("wanted", document["action"]),
         ("relation", names if letter.names_relation else "none that could be read"),
         ("account", document["account"]),
         ("reason", document["reason"]),
         ("what happened", document["happened"]),
-        ("what to do", document["advice"]),
+        ("what to do", RESTORE_ADVICE if letter.restores else document["advice"]),
         ("text", message if code is None else f"{code}: {message}"),
         ("ended", ago(document["ended_at"], now)),
         ("asked for by", document["requested_by"]),
@@ -119,7 +121,7 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
 
 
 def _command(letter: Letter) -> str:
-    return "discard" if letter.replay is Replay.USELESS else "replay"
+    return "discard" if letter.replay is Replay.USELESS or not letter.can_be_replayed else "replay"
 
 
 def _next_redrive(letter: Letter, now: float) -> str | None:

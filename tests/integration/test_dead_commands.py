@@ -19,8 +19,9 @@ from worker.unlinking.errors import REASONS
 from worker.unlinking.outcome import EXPIRED, Outcome, dead
 
 COLUMNS = [
-    "id", "ended_at", "outcome", "reason", "code", "message", "evidence", "account", "relationtype", "parentid",
-    "childid", "run", "row", "requested_by", "wish_reason", "first_seen", "deaths", "replay_of", "replays", "redrives", "attempts",
+    "id", "ended_at", "action", "outcome", "reason", "code", "message", "evidence", "account", "relationtype",
+    "parentid", "childid", "run", "row", "requested_by", "wish_reason", "first_seen", "deaths", "replay_of", "replays",
+    "redrives", "attempts",
 ]  # fmt: skip
 WHY = ("--because", "checked")
 YES = ("--yes", *WHY)
@@ -175,6 +176,17 @@ def test_letters_that_name_no_relation_stay_though_forced(shell: Shell) -> None:
     assert shell.json("dead", "list")["count"] == 1
 
 
+def test_what_an_undo_could_not_restore_is_never_unlinked(shell: Shell) -> None:
+    (letter,) = shell.die(1, dead("Exhausted", None, "the API was down"))
+    shell.client.hset(keys.job(letter), "restore", 1)
+    assert shell.json("dead", "show", letter)["action"] == "restore"
+    assert "Plan the undo anew" in shell("dead", "show", letter)
+    moved = shell.json("dead", "replay", letter, *YES, "--force")
+    assert (moved["moved"], moved["left_out"]) == (0, 1)
+    assert shell.queued() == 0
+    assert shell.json("dead", "list")["count"] == 1
+
+
 def test_named_letters_are_moved_and_may_be_named_again(shell: Shell) -> None:
     first, second, third = shell.die(3, KEPT)
     assert shell.json("dead", "replay", first, first, *YES)["moved"] == 1
@@ -263,9 +275,9 @@ def test_export_has_the_same_columns_whatever_is_in_it(shell: Shell, tmp_path: P
     with Path("letters.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
     assert header == COLUMNS
-    assert [row[5] for row in rows] == ["'-1+1\nnext", '\'=HYPERLINK("http://x","y")'], "no spreadsheet may run them"
-    assert [row[7] for row in rows] == ["'@sum", "default"]
-    assert [row[9] for row in rows] == ["1", "1"]
+    assert [row[6] for row in rows] == ["'-1+1\nnext", '\'=HYPERLINK("http://x","y")'], "no spreadsheet may run them"
+    assert [row[8] for row in rows] == ["'@sum", "default"]
+    assert [row[10] for row in rows] == ["1", "1"]
     lines = [json.loads(line) for line in shell("dead", "export", "--format", "jsonl").splitlines()]
     assert [list(line) for line in lines] == [COLUMNS, COLUMNS]
     assert [line["message"] for line in lines] == ["-1+1\nnext", '=HYPERLINK("http://x","y")'], "JSON needs no guard"

@@ -255,9 +255,9 @@ class DeadLetterMachine(RuleBasedStateMachine):
     def totals_are_right(self) -> None:
         totals: dict[str, dict[str, int]] = {}
         for known in self.model.letters.values():
-            relationtype = known.relation and known.relation.relationtype
-            values = {"all": "", "reason": known.how.reason, "code": known.how.code, "account": known.account}
-            values |= {"run": known.run, "relationtype": relationtype, "redrives": known.redrives}
+            values: dict[str, object] = {"all": "", "reason": known.how.reason, "code": known.how.code}
+            values |= {"account": known.account, "run": known.run, "redrives": known.redrives}
+            values["relationtype"] = known.relation.relationtype if known.relation else None
             for dimension, value in values.items():
                 if value is not None:
                     of = totals.setdefault(dimension, {})

@@ -85,6 +85,16 @@ class Letter:
         return {"relationtype", "parentid", "childid"} <= set(self.record)
 
     @property
+    def restores(self) -> bool:
+        """Whether the link was to be there again, rather than be gone: an undo asked for it."""
+        return self.record.get("restore") == "1"
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """Whether it names something to unlink. What an undo could not restore must never be unlinked instead."""
+        return self.names_relation and not self.restores
+
+    @property
     def replays(self) -> int:
         """How often this wish was replayed before."""
         return int(self.record.get("replays", 0))
@@ -130,6 +140,7 @@ class Letter:
         return {
             "id": self.id,
             "ended_at": _seconds(record.get("ended_at")),
+            "action": "restore" if self.restores else "unlink",
             "outcome": record.get("outcome"),
             "reason": evidence.get("reason"),
             "code": evidence.get("code"),
