@@ -39,7 +39,7 @@ def test_a_replay_that_is_stopped_goes_on_and_moves_each_letter_once(house: Hous
     assert house.client.llen(keys.QUEUES[0]) == COUNT
     became = {house.job(letter)["replayed_as"] for letter in ids}
     assert len(became) == COUNT, "each letter became one job, and no two the same"
-    counts = [act["count"] for act in json.loads(house.run("audit", "--json").stdout)]
+    counts = [act["count"] for act in house.ask("audit")]
     known = [None, moved] if number == signal.SIGINT else [None]
     assert counts == [*known, None, COUNT - moved], "of one that was killed the audit knows that it began"
 
@@ -56,8 +56,8 @@ def test_a_mended_letter_is_replayed_to_its_end_and_keeps_where_it_came_from(hou
     row = f"{chunk}:0"
     house.all_ended([first, joined, row])
     house.sandbox.call("DELETE", "faults")
-    replayed = house.run("dead", "replay", "--reason", "MissingRight", "--yes", "--because", "right granted", "--json")
-    assert json.loads(replayed.stdout)["moved"] == 3, replayed.stderr
+    replayed = house.ask("dead", "replay", "--reason", "MissingRight", "--yes", "--because", "right granted")
+    assert replayed["moved"] == 3
     became = {letter: house.job(letter)["replayed_as"] for letter in (first, joined, row)}
     ends = [document["outcome"] for document in house.all_ended(list(became.values())).values()]
     assert sorted(ends) in (["already_absent", "unlinked", "unlinked"], ["unlinked"] * 3), "one may have been joined"
@@ -65,7 +65,7 @@ def test_a_mended_letter_is_replayed_to_its_end_and_keeps_where_it_came_from(hou
         assert house.job(job_id)["replay_of"] == letter
     assert house.job(became[joined])["requested_by"] == "portal"
     assert house.job(became[row])["requested_by"] == "olga"
-    journal = json.loads(house.run("journal", "list", "--run", "night", "--json").stdout)
+    journal = house.ask("journal", "list", "--run", "night")
     assert [(deed["job"], deed["run"], deed["row"], deed["outcome"]) for deed in journal] == [
         (row, "night", 40, "dead"),
         (became[row], "night", 40, "unlinked"),
@@ -109,9 +109,10 @@ def test_a_chunk_that_is_poison_leaves_a_letter_for_each_row(house: House) -> No
     """Three workers have died with it alone, as its record tells; the relations would be lost with its message."""
     links = many(house, 3)
     chunk = house.push_chunk([*links, "no row"])
-    account = {"account": "default", "first_row": 0, "rows": 4, "run": chunk, "first_seen": 1}
-    dying = {"status": "sent", "alone": 1, "lone_deaths": 2, "deaths": 4, "claim": "of-the-dead"}
-    house.client.hset(keys.job(chunk), mapping={**account, **dying})
+    known = {"account": "default", "first_row": 0, "rows": 4, "run": chunk, "first_seen": 1}
+    known |= {"status": "sent", "alone": 1, "lone_deaths": 2, "deaths": 4, "claim": "of-the-dead"}
+    for name, value in known.items():
+        house.client.hset(keys.job(chunk), name, str(value))
     house.start_worker()
     document = house.ended(chunk)
     assert (document["outcome"], document["dead"]) == ("done", 4)
