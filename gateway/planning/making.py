@@ -158,7 +158,7 @@ class PlanMaker:
                 record = min(finder.unread)
                 self._made.unread.append(
                     f"the links of {len(finder.unread)} records could not be read, for one {record}: "
-                    f"{finder.unread[record]}"
+                    f"{finder.unread[record]}; they are in no plan"
                 )
             self._made.repeats = spool.seal()
             self._made.refused = refuse_types(spool, self._wish.rules)
@@ -179,7 +179,7 @@ class PlanMaker:
         if self._made.unread and not self._wish.allow_unknown:
             raise CommandError(
                 Exit.UNREACHABLE,
-                f"no plan: {'; '.join(self._made.unread)}. --allow-unknown plans them all the same, unseen",
+                f"no plan: {'; '.join(self._made.unread)}. --allow-unknown plans without having seen them",
             )
         draft = replace(self._wish.draft, columns=self._columns)
         total = sum(map(spool.count, spool.names))
