@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
+from tasks.redrive import Redrive
 from tasks.unlink import NAME as UNLINK
 from tasks.unlink import Unlink
 from tasks.unlink_many import NAME as UNLINK_MANY
@@ -28,7 +29,7 @@ class UnlinkerApp(Celery):
     runtime: Runtime
 
 
-TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany)
+TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Redrive)
 
 
 def make_worker_app(

@@ -105,7 +105,7 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
         ("account", document["account"]),
         ("reason", document["reason"]),
         ("what happened", document["happened"]),
-        ("what to do", RESTORE_ADVICE if letter.restores else document["advice"]),
+        ("what to do", RESTORE_ADVICE if letter.restore else document["advice"]),
         ("text", message if code is None else f"{code}: {message}"),
         ("ended", ago(document["ended_at"], now)),
         ("asked for by", document["requested_by"]),
@@ -167,6 +167,8 @@ def _found(doors: Doors, letter_id: str) -> Letter:
         raise CommandError(Exit.BAD_INPUT, f"{letter_id} was replayed: see `unlinker job {job['replayed_as']}`")
     if "discarded_at" in job:
         raise CommandError(Exit.BAD_INPUT, f"{letter_id} was discarded; `unlinker audit` tells by whom and why")
+    if "dropped_at" in job:
+        raise CommandError(Exit.BAD_INPUT, f"{letter_id} was dropped as too old; `unlinker audit` tells of a file")
     raise CommandError(Exit.BAD_INPUT, f"no dead letter {letter_id!r}; `unlinker job {letter_id}` may tell more")
 
 

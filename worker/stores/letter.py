@@ -85,14 +85,14 @@ class Letter:
         return {"relationtype", "parentid", "childid"} <= set(self.record)
 
     @property
-    def restores(self) -> bool:
+    def restore(self) -> bool:
         """Whether the link was to be there again, rather than be gone: an undo asked for it."""
-        return self.record.get("restore") == "1"
+        return "restore" in self.record
 
     @property
     def can_be_replayed(self) -> bool:
         """Whether it names something to unlink. What an undo could not restore must never be unlinked instead."""
-        return self.names_relation and not self.restores
+        return self.names_relation and not self.restore
 
     @property
     def replays(self) -> int:
@@ -140,7 +140,7 @@ class Letter:
         return {
             "id": self.id,
             "ended_at": _seconds(record.get("ended_at")),
-            "action": "restore" if self.restores else "unlink",
+            "action": "restore" if self.restore else "unlink",
             "outcome": record.get("outcome"),
             "reason": evidence.get("reason"),
             "code": evidence.get("code"),
