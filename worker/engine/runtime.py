@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import EX_SOFTWARE
+from pathlib import Path
 
 import structlog
 from celery.worker import state
@@ -30,6 +31,7 @@ from worker.onoffice.protocol import Credentials
 from worker.onoffice.transport import Timeouts, Transport
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halts
+from worker.stores.keep_rules import KeepRules
 from worker.stores.keepsakes import Keepsakes
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
@@ -69,6 +71,8 @@ class RuntimeOptions:
     accounts: Mapping[str, AccountAccess]
     policy: Policy = field(default_factory=Policy)
     retention: Retention = field(default_factory=Retention)
+    keep: KeepRules = field(default_factory=KeepRules)
+    archive_dir: Path | None = None
 
 
 class Runtime:
@@ -88,6 +92,16 @@ class Runtime:
     def __json__(self) -> str:
         """`celery inspect stats` shows the transport's options, and this is one of them."""
         return "unlinker"
+
+    @property
+    def options(self) -> RuntimeOptions:
+        """What it was made from."""
+        return self._options
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether this worker is being stopped; any thread may ask."""
+        return self._draining
 
     async def open(self) -> None:
         """Make everything and start it. Redis may be away: all of it waits for Redis by itself."""

@@ -1,0 +1,41 @@
+"""Files that outlive what is dropped from Redis: JSON lines, each file whole or not there."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A folder of them. Raises OSError when it cannot be written to."""
+
+    folder: Path
+    token: Callable[[], str]  # makes names unlike any before
+
+    def write(self, stem: str, documents: Iterable[Mapping[str, object]]) -> Path:
+        """Write one object a line; returns once the file is on the disk under its name."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{stem}-{self.token()}.jsonl"
+        part = path.with_name(path.name + ".part")
+        try:
+            with part.open("x", encoding="utf-8") as file:
+                for document in documents:
+                    file.write(json.dumps(document, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)
+        finally:
+            part.unlink(missing_ok=True)
+        _sync_folder(self.folder)
+        return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that the name outlives a loss of power too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
