@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.errors import ConfigurationError
 
@@ -30,6 +30,11 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _names(value: object) -> object:
+    return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]  # separated by commas
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
@@ -66,6 +71,9 @@ class Settings(BaseSettings):
     verify: Literal["ambiguous", "always"] = "ambiguous"
     require_proof: bool = False  # true: an absence nobody can vouch for is a dead letter
     keep_confirmation: bool = False  # true: an appointment's participant is unlinked only once its status is saved
+
+    allowed_types: Names = ()  # relation types that bulk work may delete; none named: all
+    protected_types: Names = ()  # relation types that bulk work never deletes
 
     log_format: Literal["json", "console"] = "console"
 
