@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, bulk_run, dead, doctor, history, jobs, processes
+from gateway.commands import accounts, bulk_plan, bulk_run, dead, doctor, history, jobs, processes
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.unlinking.plan import PlanRefused
@@ -28,6 +28,7 @@ app.add_typer(history.journal, name="journal")
 app.command()(history.audit)
 app.add_typer(accounts.app, name="accounts")
 bulk = typer.Typer(help="Bulk clean-ups: planned, braked, resumable, undoable.", no_args_is_help=True)
+bulk.command()(bulk_plan.plan)
 for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
     bulk.command()(command)
 app.add_typer(bulk, name="bulk")

@@ -7,6 +7,7 @@ import redis
 
 from config.accounts import Account, load_accounts
 from config.embedded_valkey import ensure_running
+from config.errors import ConfigurationError
 from config.settings import Settings
 from tasks.redriving import Redriver
 from tasks.replay import Replayer
@@ -22,6 +23,8 @@ from worker.stores.runs import Runs
 from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
 from worker.unlinking.redriving import RedrivePolicy
+from worker.unlinking.relation_types import RelationTypeError
+from worker.unlinking.type_rules import TypeRules
 
 WINDOW = 400  # jobs one worker process holds at once, to begin with
 GRACE = 40.0  # seconds a stop waits for requests on the wire
@@ -113,6 +116,14 @@ def desk_options(settings: Settings, urls: Urls, account: Account) -> DeskOption
         request_timeout=settings.request_timeout,
         lease=settings.visibility_timeout,
     )
+
+
+def type_rules(settings: Settings) -> TypeRules:
+    """Which relation types bulk work may delete. Raises ConfigurationError."""
+    try:
+        return TypeRules.of(settings.allowed_types, settings.protected_types)
+    except RelationTypeError as error:
+        raise ConfigurationError([f"UNLINKER_ALLOWED_TYPES, UNLINKER_PROTECTED_TYPES: {error}"]) from None
 
 
 def access(account: Account) -> AccountAccess:

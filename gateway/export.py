@@ -55,13 +55,14 @@ def write_documents(sink: Sink, columns: Sequence[str], documents: Iterable[Mapp
         for document in documents:
             count += 1
             if sink.format is Format.CSV:
-                table.writerow([_cell(document.get(name)) for name in columns])
+                table.writerow([safe_cell(document.get(name)) for name in columns])
             else:
                 file.write(json.dumps({name: document.get(name) for name in columns}, ensure_ascii=False) + "\n")
     return count
 
 
-def _cell(value: object) -> object:
+def safe_cell(value: object) -> object:
+    """What no spreadsheet runs, and what fits into one cell."""
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and value.startswith(FORMULA):
