@@ -7,8 +7,14 @@ from gateway.report.curve import row_ticks, time_ticks
 from gateway.report.summary import Point, percent
 from worker.unlinking.report_counts import Failure
 
+LEGEND = (
+    '<p class="legend"><span class="key done-key"></span>done <span class="key failed-key"></span>failed among them</p>'
+)
 WIDTH, HEIGHT = 920, 300
 LEFT, RIGHT, TOP, BOTTOM = 78, 24, 16, 40  # margins; the rows' numbers stand on the left, the times below
+
+
+NEAR = 16  # from the top line; a second number there would touch its own
 
 
 def progress(points: Sequence[Point], total: int) -> str:
@@ -37,6 +43,8 @@ def _y(rows: float, most: int) -> float:
 def _scales(seconds: float, total: int) -> Iterator[str]:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     for tick in row_ticks(total):
+        if _y(tick.value, total) - TOP < NEAR:
+            continue
         y = _y(tick.value, total)
         yield f'<line x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
         yield f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{tick.label}</text>'
@@ -45,6 +53,7 @@ def _scales(seconds: float, total: int) -> Iterator[str]:
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" class="axis"/>'
         yield f'<text x="{x:.1f}" y="{bottom + 22}" text-anchor="middle">{tick.label}</text>'
     y = _y(total, total)
+    yield f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{total:,}</text>'
     yield f'<line x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" class="goal"/>'
     yield f'<line x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" class="axis"/>'
 

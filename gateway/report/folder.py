@@ -1,4 +1,4 @@
-"""A report's folder: it appears under its name only when it is whole, and replaces nothing but the same run's report."""
+"""A report's folder: there when it is whole, and never in the place of anything but the same run's report."""
 
 import json
 import os

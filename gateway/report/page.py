@@ -7,7 +7,8 @@ from importlib import resources
 
 from gateway.report import chart
 from gateway.report.summary import Summary, percent, took, when
-from gateway.report.terminal import brakes
+from gateway.report.summary import rows as rows_of
+from gateway.report.terminal import brakes, steered
 from worker.unlinking.report import Open, Part
 from worker.unlinking.runs import RunState
 
@@ -23,11 +24,6 @@ OPEN_NAMES = {
     Open.SENT: "request out, outcome not known yet",
     Open.CANCELLED: "cancelled before they were sent",
     Open.REFUSED: "refused when planned",
-}
-REPLAYS = {
-    "useless": "Sending it again is no use.",
-    "mended": "Replay once that is mended.",
-    "transient": "A replay may work by itself.",
 }
 TITLES = {"unlink": "Clean-up run", "restore": "Restore run"}
 
@@ -64,21 +60,28 @@ def _head(summary: Summary, zone: tzinfo | None) -> str:
 def _state(summary: Summary) -> str:
     run = summary.run
     if run.state is RunState.DONE:
-        return "done" if summary.succeeded else "done, not all succeeded"
+        failed = "all failed" if _all_failed(summary) else "not all succeeded"
+        return "done" if summary.succeeded else f"done, {failed}"
     if run.state is RunState.STOPPED:
         return "stopped by a brake"
     return str(run.state)
 
 
 def _mood(summary: Summary) -> str:
+    if summary.run.state is RunState.STOPPED or _all_failed(summary):
+        return "bad"
     if summary.run.state is RunState.DONE:
         return "good" if summary.succeeded else "mixed"
-    return "bad" if summary.run.state is RunState.STOPPED else "open"
+    return "open"
+
+
+def _all_failed(summary: Summary) -> bool:
+    return summary.counts.by_part[Part.FAILED] == summary.counts.rows > 0
 
 
 def _notes(summary: Summary) -> str:
-    notes = [summary.run.fields["why"]] if summary.run.fields.get("why") else []
-    items = "".join(f"<li>{escape(note)}</li>" for note in [*notes, *summary.notes])
+    state = [summary.told_state] if summary.told_state != summary.run.state else []
+    items = "".join(f"<li>{escape(note)}</li>" for note in [*state, *summary.notes])
     return f'<ul class="notes">{items}</ul>' if items else ""
 
 
@@ -97,7 +100,8 @@ def _outcome(summary: Summary) -> str:
 def _progress(summary: Summary) -> str:
     picture = chart.progress(summary.points, summary.run.layout.rows)
     speed = ", ".join(_speed(summary))
-    text = f'<p class="caption">{escape(speed)}</p>' if speed else ""
+    legend = chart.LEGEND if picture and summary.run.failed else ""
+    text = f'<p class="caption">{escape(speed)}</p>{legend}' if speed else ""
     if not picture and not text:
         return ""
     return f"<section><h2>Progress</h2>{text}{picture}</section>"
@@ -106,7 +110,7 @@ def _progress(summary: Summary) -> str:
 def _speed(summary: Summary) -> Iterator[str]:
     run = summary.run
     if summary.seconds > 0:
-        yield f"{run.done:,} of {run.layout.rows:,} rows in {took(summary.seconds)}"
+        yield f"{summary.processed:,} of {rows_of(run.layout.rows)} in {took(summary.seconds)}"
     if summary.rate is not None:
         yield f"{summary.rate:,.1f} a second on average"
     if summary.share_of_limit is not None:
@@ -117,16 +121,18 @@ def _failures(summary: Summary) -> str:
     failures = summary.counts.failures
     if not failures:
         return ""
+    run = escape(summary.run.id)
     rows = "".join(
         f"<tr><th>{escape(each.reason)}</th><td>{escape(each.happened)}"
         f'<div class="example">for example: {escape(each.example)}</div></td>'
-        f"<td>{escape(each.advice)} <em>{escape(REPLAYS.get(each.replay, ''))}</em></td></tr>"
+        f"<td>{escape(each.advice)}</td></tr>"
         for each in failures
     )
     return (
         f"<section><h2>Failures by reason</h2>{chart.reasons(failures)}"
         f'<table class="advice"><tr><th>reason</th><th>what happened</th><th>what to do</th></tr>{rows}</table>'
-        "</section>"
+        f"<p>List them with <code>unlinker dead list --run {run}</code>, and send them again with "
+        f"<code>unlinker dead replay --run {run} --reason REASON --because TEXT</code>.</p></section>"
     )
 
 
@@ -146,11 +152,11 @@ def _facts(summary: Summary, zone: tzinfo | None) -> str:
     facts = [
         ("run", summary.run.id),
         ("source", run["source"]),
-        ("planned", f"{summary.run.layout.rows:,} rows to send, {left_out:,} left out"),
+        ("planned", f"{rows_of(summary.run.layout.rows)} to send, {left_out:,} left out"),
         ("began", when(summary.began_at, zone)),
         ("ended", when(summary.until, zone) if summary.run.is_over else ""),
         ("brakes", brakes(summary)),
-        ("last steered by", run["steered_by"]),
+        ("last steered", steered(summary)),
         ("plan", summary.plan),
         ("report made", when(summary.made_at, zone)),
     ]
@@ -160,7 +166,7 @@ def _facts(summary: Summary, zone: tzinfo | None) -> str:
 
 def _files(summary: Summary) -> str:
     rows = "".join(
-        f'<tr><th><a href="{part}.csv">{part}.csv</a></th><td class="number">{count:,} rows</td></tr>'
+        f'<tr><th><a href="{part}.csv">{part}.csv</a></th><td class="number">{rows_of(count)}</td></tr>'
         for part, count in summary.counts.parts.items()
     )
     return (

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, tzinfo
 
 from gateway.following import Capacity
 from worker.stores.runs import Pace, Run
+from worker.unlinking.outcome import Kind
 from worker.unlinking.report import Open
 from worker.unlinking.report_counts import Counts
 from worker.unlinking.runs import RunState
@@ -55,9 +56,14 @@ class Summary:
         return 0.0 if self.began_at is None else max(0.0, self.until - self.began_at)
 
     @property
+    def processed(self) -> int:
+        """Rows that the workers got through; those that were cancelled are not among them."""
+        return self.run.done - self.run.counts[Kind.CANCELLED]
+
+    @property
     def rate(self) -> float | None:
         """Rows a second on average; None where nothing can be said."""
-        return self.run.done / self.seconds if self.seconds > 0 else None
+        return self.processed / self.seconds if self.seconds > 0 else None
 
     @property
     def share_of_limit(self) -> float | None:
@@ -82,29 +88,40 @@ class Summary:
         """The progress, from the start to now, thinned out."""
         if self.began_at is None:
             return []
-        began = self.began_at
-        points = [Point(max(0.0, each.at - began), each.done, each.failed) for each in self.pace]
-        step = -(-len(points) // MOST_POINTS) or 1
-        last = Point(self.seconds, self.run.done, self.run.failed)
-        return [Point(0.0, 0, 0), *points[:-1][::step], *points[-1:], last]
+        points, seconds = [Point(0.0, 0, 0)], 0.0
+        for each in self.pace[:: -(-len(self.pace) // MOST_POINTS) or 1]:
+            seconds = min(self.seconds, max(seconds, each.at - self.began_at))  # a server's clock may be set back
+            points.append(Point(seconds, min(each.done, self.processed), each.failed))
+        return [*points, Point(self.seconds, self.processed, self.run.failed)]
 
     @property
     def notes(self) -> list[str]:
         """What whoever reads the report must know."""
         return [note for note in self._notes() if note]
 
+    @property
+    def told_state(self) -> str:
+        """Where the run is, and what brought it there."""
+        state, why, who = self.run.state, self.run.fields.get("why", ""), self.run.fields.get("steered_by", "")
+        reason = f": {why}" if why else ""
+        if state is RunState.STOPPED:
+            return f"stopped by a brake{reason}"
+        if state in (RunState.PAUSED, RunState.CANCELLED):
+            return f"{state} by {who}{reason}"
+        return str(state)
+
     def _notes(self) -> Iterator[str]:
-        yield _STATE_NOTES.get(self.run.state, "") if not self.run.is_over else ""
+        yield _STATE_NOTES.get(self.run.state, "").format(run=self.run.id) if not self.run.is_over else ""
         yield self.missing
         if self.lost:
-            yield f"{self.lost} rows have ended, but how is no longer kept; they stand among the unprocessed ones"
+            yield f"{rows(self.lost)} ended, but how is no longer kept; they are among the unprocessed ones"
         if self.counts.unproven:
             yield (
-                f"{self.counts.unproven} rows ended well, but not proven (proven: no): their links were not seen, and "
-                "this account has not been seen to see such links"
+                f"{rows(self.counts.unproven)} ended well, but not proven (proven: no): no such link was seen, "
+                "and this account has not been seen to see links of that type"
             )
         if self.counts.mended:
-            yield f"{self.counts.mended} rows failed in the run, and a replay of their dead letters did them since"
+            yield f"{rows(self.counts.mended)} failed in the run, and a replay of their dead letters did them since"
 
     def document(self) -> dict[str, object]:
         """As users see it; always the same keys. Times are Unix seconds."""
@@ -138,9 +155,9 @@ class Summary:
 _STATE_NOTES = {
     RunState.LOADING: "the run has not begun: its rows are stored, and nothing is sent yet",
     RunState.RUNNING: "the run is still going on; make the report again when it is over",
-    RunState.PAUSED: "the run is paused; `unlinker bulk resume RUN` lets it go on",
-    RunState.STOPPED: "a brake stopped the run; `unlinker bulk resume RUN` lets it go on, `unlinker bulk cancel RUN` "
-    "ends it",
+    RunState.PAUSED: "the run is paused; `unlinker bulk resume {run}` lets it go on",
+    RunState.STOPPED: "a brake stopped the run; `unlinker bulk resume {run}` lets it go on, "
+    "`unlinker bulk cancel {run}` ends it",
     RunState.CANCELLED: "the run is cancelled, and its last requests are coming back; make the report again",
 }
 
@@ -168,6 +185,11 @@ def took(seconds: float) -> str:
     if minutes:
         return f"{minutes} min {rest} s"
     return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+
+
+def rows(count: int) -> str:
+    """A number of rows, for people."""
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def percent(part: int, whole: int) -> str:

@@ -52,7 +52,7 @@ def facts(summary: Summary, zone: tzinfo | None) -> list[tuple[str, str]]:
     rate, share = summary.rate, summary.share_of_limit
     return [
         ("run", summary.run.id),
-        ("state", f"{run['state']}: {run['why']}" if run["why"] else str(run["state"])),
+        ("state", summary.told_state),
         ("action", f"{run['action']} of account {run['account']}"),
         ("source", str(run["source"] or "")),
         ("by", str(run["by"])),
@@ -62,7 +62,7 @@ def facts(summary: Summary, zone: tzinfo | None) -> list[tuple[str, str]]:
         ("speed", "" if rate is None else f"{rate:,.1f} rows a second on average"),
         ("limit", "" if share is None else f"{share:.1%} of what the account's limit allows"),
         ("brakes", brakes(summary)),
-        ("last steered by", str(run["steered_by"] or "")),
+        ("last steered", steered(summary)),
     ]
 
 
@@ -73,6 +73,14 @@ def brakes(summary: Summary) -> str:
     canary = f"canary of {layout.first} {passed}" if layout.canary else "no canary"
     stopped = "; stopped the run" if "stopped_at" in fields else ""
     return f"{canary}; stop above {float(fields['max_failure_rate']):.1%} failures{stopped}"
+
+
+def steered(summary: Summary) -> str:
+    """Who paused, resumed or cancelled it last, and why; "" where its state tells that already."""
+    who, why = summary.run.fields.get("steered_by", ""), summary.run.fields.get("why", "")
+    if not who or who in summary.told_state:
+        return ""
+    return f"by {who}: {why}" if why else f"by {who}"
 
 
 def _show_failures(summary: Summary, blocks: str) -> None:
@@ -104,4 +112,4 @@ def curve_lines(points: Sequence[Point], total: int, blocks: str) -> Iterator[Te
             line.append(blocks[max(0, min(fine, done - level * fine))], "red" if failed > level * fine else "green")
         yield line
     yield Text(f"{'':>{label}} +{'-' * WIDTH}")
-    yield Text(f"{'rows done':>{label}}  {'0':<{WIDTH - 12}}{took(last):>12}"[: label + 2 + WIDTH])
+    yield Text(f"{'':>{label}}  {'rows done over time':<{WIDTH - 16}}{took(last):>16}")
