@@ -20,9 +20,9 @@ def new_folder(wanted: Path, run_id: str) -> Iterator[Path]:
     A report of the same run is replaced; whatever else lies in its folder stays there.
     """
     target = Path(os.path.abspath(wanted))  # noqa: PTH100  # resolve() would follow a link, and replace what it points to
-    _require_ours(target, run_id)
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
+        _require_ours(target, run_id)
         part.mkdir(parents=True)
         yield part
         _sync(part)

@@ -11,7 +11,9 @@ from gateway.output import note, print_table
 from gateway.report.curve import at
 from gateway.report.summary import Point, Summary, percent, took, when
 from worker.unlinking.report import Part
+from worker.unlinking.runs import RunState
 
+TELLING = (RunState.PAUSED, RunState.CANCELLED)  # states that say who steered
 WIDTH, HEIGHT = 60, 8  # of the curve, in characters
 BAR = 24
 FINE = " ▁▂▃▄▅▆▇█"
@@ -78,7 +80,7 @@ def brakes(summary: Summary) -> str:
 def steered(summary: Summary) -> str:
     """Who paused, resumed or cancelled it last, and why; "" where its state tells that already."""
     who, why = summary.run.fields.get("steered_by", ""), summary.run.fields.get("why", "")
-    if not who or who in summary.told_state:
+    if not who or summary.run.state in TELLING:
         return ""
     return f"by {who}: {why}" if why else f"by {who}"
 
