@@ -37,6 +37,7 @@ check: $(STAMP)
 # the long fault test; SEED repeats one, STORM_JOBS and STORM_KILLS set its size
 storm: $(STAMP)
 	@$(BIN)/python -m tests.faults.storm
+	@$(BIN)/python -m tests.faults.bulk_storm
 
 # every figure of docs/performance.md; ROWS names some of them, RUNS says how often. The peers get environments of their own
 bench: $(STAMP) .bench/peers/.installed .bench/saq/.installed .bench/arq/.installed

@@ -26,6 +26,8 @@ ROWS: dict[str, Callable[[], Figures]] = {
     "one-action": partial(ours.one_action, 8_000),
     "two-processes": partial(ours.singles, 20_000, processes=2),
     "chunks": partial(ours.chunks, 150_000),
+    "bulk-run": partial(ours.bulk_run, 300_000),
+    "bulk-run-limited": partial(ours.bulk_run, 200_000, REQUESTS_PER_SECOND=80),
     "enqueue": partial(ours.enqueue, 20_000),
     "latency": partial(ours.latency, 400),
     "latency-in-bulk": partial(ours.latency, 150, per_second=5, bulk=200_000, REQUESTS_PER_SECOND=20),
@@ -37,6 +39,7 @@ ROWS: dict[str, Callable[[], Figures]] = {
 }
 SLOW_ROWS: dict[str, Callable[[], Figures]] = {
     "memory": partial(ours.memory, 30),
+    "bulk-run-1000000": partial(ours.bulk_run, 1_000_000),
     "queued-1000000": partial(ours.singles, 1_000_000),
 }
 ONCE = ("queued-100000", "accounts-", "api-", "latency-in-bulk", "limit")

@@ -15,6 +15,8 @@ from tasks.unlink_many import NAME as UNLINK_MANY
 from worker.engine import envelope
 from worker.onoffice.protocol import Credentials, build_request, delete_relation
 from worker.stores import keys
+from worker.stores.runs import Runs, RunTerms
+from worker.unlinking.runs import Layout
 
 Figures = dict[str, float]
 TYPE = "calendar:address"
@@ -101,6 +103,50 @@ def chunks(relations: int, processes: int = 1) -> Figures:
         for _ in range(processes):
             place.start_worker(ACTIONS_PER_REQUEST=200, MAX_IN_FLIGHT=16)
         return _until_done(place, relations)
+
+
+def bulk_run(rows: int, processes: int = 2, **limits: object) -> Figures:
+    """A run of many rows, fed by the workers, and a single job every 200 ms meanwhile."""
+    settings = {"ACTIONS_PER_REQUEST": 200, "MAX_IN_FLIGHT": 16, **limits}
+    with stage() as place:
+        runs = Runs(place.client)
+        layout = Layout(rows)
+        terms = RunTerms(
+            id="bench",
+            account="default",
+            action="unlink",
+            layout=layout,
+            max_failure_rate=1.0,
+            by="bench",
+            because="measured",
+        )
+        before = _used_bytes(place)
+        start = time.monotonic()
+        for _ in runs.load(terms, ([TYPE, 8, child] for child in range(1, rows + 1))):
+            pass
+        loaded = time.monotonic() - start
+        for _ in range(processes):
+            place.start_worker(**settings)
+        place.wait_for_ready()
+        assert runs.open(terms) == "started"
+        started = time.time()
+        latency = _pace(place, 40, 5)
+        wait_until(lambda: (run := runs.get("bench")) is not None and run.is_over, every=0.05)
+        ended = runs.get("bench")
+        assert ended is not None
+        assert ended.counts["unlinked"] == rows
+        return {
+            "per_second": rows / (float(ended.fields["ended_at"]) / 1000 - started),
+            "single_p50_ms": latency["p50_ms"],
+            "single_p99_ms": latency["p99_ms"],
+            "redis_bytes_a_row": (_used_bytes(place) - before) / rows,
+            "load_seconds": loaded,
+            "memory_mb": max(resident_mb(worker.pid) for worker in place.workers),
+        }
+
+
+def _used_bytes(place: Stage) -> int:
+    return int(place.client.info("memory")["used_memory"])
 
 
 def enqueue(jobs: int) -> Figures:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -19,6 +20,7 @@ LOOK_EVERY = 0.3  # seconds
 LINE_EVERY = 10.0  # seconds, where there is no terminal
 REASONS_EVERY = 3.0  # seconds; each costs a count per reason
 RATE_OVER = 10.0  # seconds
+REDIS_PATIENCE = 60.0  # seconds
 QUIET = 15.0  # seconds without anything done, after which the person is told what may be wrong
 
 
@@ -66,17 +68,26 @@ class Follower:
     def follow(self, run_id: str) -> Run:
         """The run once it is over or stopped. Ctrl-C leaves it running, and raises KeyboardInterrupt."""
         with _bar() as show:
-            quiet_since, before, told = time.monotonic(), -1, False
+            watch = _Watch()
             while True:
-                run = found_run(self._runs, run_id)
-                show.update(run, self._line(run))
+                run = self._look(run_id, show)
                 if run.is_over or run.state is RunState.STOPPED:
                     return run
-                if run.done != before or run.state is not RunState.RUNNING:
-                    quiet_since, before, told = time.monotonic(), run.done, False
-                elif not told and time.monotonic() - quiet_since > QUIET:
-                    told = True
+                if watch.is_quiet(run, time.monotonic()):
                     note("nothing happens: does a worker run, and is the account halted? `unlinker accounts list`")
+                time.sleep(LOOK_EVERY)
+
+    def _look(self, run_id: str, show: "_Show") -> Run:
+        """Redis may be away for a while: the run is in no danger. Raises RedisError when patience ends."""
+        patience_ends = time.monotonic() + REDIS_PATIENCE
+        while True:
+            try:
+                run = found_run(self._runs, run_id)
+                show.update(run, self._line(run))
+                return run
+            except redis.exceptions.RedisError:
+                if time.monotonic() > patience_ends:
+                    raise
                 time.sleep(LOOK_EVERY)
 
     def _line(self, run: Run) -> str:
@@ -93,6 +104,23 @@ class Follower:
         if run.failed:
             parts.append("failed: " + ", ".join(f"{name} {count}" for name, count in self._reasons.items()))
         return " | ".join(parts)
+
+
+class _Watch:
+    """Notices, once, when nothing gets done for a while."""
+
+    def __init__(self) -> None:
+        self._done = -1
+        self._since: float | None = None  # None: it was said
+
+    def is_quiet(self, run: Run, now: float) -> bool:
+        """`now`: seconds of any clock that only rises."""
+        if run.done != self._done or run.state is not RunState.RUNNING:
+            self._done, self._since = run.done, now
+        elif self._since is not None and now - self._since > QUIET:
+            self._since = None
+            return True
+        return False
 
 
 def found_run(runs: Runs, run_id: str) -> Run:

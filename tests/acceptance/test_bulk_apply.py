@@ -5,50 +5,30 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.plan_file import write_plan
-from gateway.running import target
+from tests.faults.plans import draft_for
 from tests.faults.test_workers import fast, many
 from tests.harness import House, eventually
 from worker.stores.runs import Runs
 from worker.unlinking.job import Relation
-from worker.unlinking.plan import Action, PlanDraft, PlanRow, Seen, Standing
+from worker.unlinking.plan import Action, PlanRow, Seen, Standing
 from worker.unlinking.runs import RunState
 
 Link = tuple[str, int, int]
 
 
-def plan_of(house: House, links: Iterable[Link], **changes: object) -> Path:
+def plan_of(house: House, links: Iterable[Link], seen: Seen | None = None, **changes: object) -> Path:
     """A plan to unlink these, as `bulk plan` would write it."""
-    from config.accounts import load_accounts
-    from config.settings import Settings
-
-    seen = changes.pop("seen", None)
-    settings = Settings(
-        onoffice_url=house.settings["UNLINKER_ONOFFICE_URL"],
-        onoffice_token=house.settings["UNLINKER_ONOFFICE_TOKEN"],
-        onoffice_secret=house.settings["UNLINKER_ONOFFICE_SECRET"],
-    )
-    values: dict[str, object] = {
-        "id": str(uuid.uuid4()),
-        "action": Action.UNLINK,
-        "account": "default",
-        "made_at": time.time(),
-        "expires_at": time.time() + 3600,
-        "made_by": "tests",
-        "because": "spring",
-        "source": "links.csv",
-        "target": target(settings, load_accounts(settings)["default"]),
-    }
-    draft = PlanDraft(**(values | changes))  # type: ignore[arg-type]  # the values stand above
+    draft = draft_for(house, **changes)
     path = house.home / f"{draft.id}.plan"
     rows = (PlanRow(Relation(*link), Standing.PRESENT, str(line)) for line, link in enumerate(links, start=2))
-    write_plan(path, draft, rows, seen if isinstance(seen, Seen) else None)
+    write_plan(path, draft, rows, seen)
     return path
 
 
@@ -88,7 +68,7 @@ def test_a_plan_is_applied_once_and_only_once(house: House) -> None:
     ],
 )
 def test_what_may_not_go_does_not_go(
-    house: House, changes: dict[str, object], options: list[str], code: int | None, words: str
+    house: House, changes: dict[str, Any], options: list[str], code: int | None, words: str
 ) -> None:
     links = many(house, 30)
     if changes.get("action") is Action.RESTORE:

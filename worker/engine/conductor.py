@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from worker.engine import envelope
 from worker.stores import keys
 from worker.stores.deliveries import Deliveries
-from worker.stores.runs import Row, Run, RunFeed
+from worker.stores.runs import Look, Row, Run, RunFeed
 from worker.unlinking.runs import RunState, chunk_id
 
 log = structlog.get_logger(__name__)
@@ -51,16 +51,16 @@ class Conductor:
             if run_id in parked and look.state in MOVING:
                 await self._deliveries.unpark_run(run_id, UNPARK_AT_ONCE)
             if look.count:
-                await self._put_into_queue(run_id, look.first, look.count)
+                # whoever dies in between leaves chunks that are put there twice, and run once
+                await self._put_into_queue(run_id, look)
+                await self._feed.fed(run_id, look.first, look.count)
         return bool(runs)
 
-    async def _put_into_queue(self, run_id: str, first: int, count: int) -> None:
-        """Chunks that are put there twice, since whoever put them died before he said so, run once."""
-        run, chunks = await self._feed.chunks(run_id, first, count)
+    async def _put_into_queue(self, run_id: str, look: Look) -> None:
+        run, chunks = await self._feed.chunks(run_id, look.first, look.count)
         task = self._tasks[run.fields["action"]]
-        messages = [_message(run, task, number, rows) for number, rows in enumerate(chunks, start=first)]
+        messages = [_message(run, task, number, rows) for number, rows in enumerate(chunks, start=look.first)]
         await self._deliveries.add(QUEUE, messages)
-        await self._feed.fed(run_id, first, count)
 
 
 def _message(run: Run, task: str, number: int, rows: Sequence[Row]) -> str:
