@@ -11,7 +11,7 @@ LEGEND = (
     '<p class="legend"><span class="key done-key"></span>done <span class="key failed-key"></span>failed among them</p>'
 )
 WIDTH, HEIGHT = 920, 300
-LEFT, RIGHT, TOP, BOTTOM = 78, 24, 16, 40  # margins; the rows' numbers stand on the left, the times below
+LEFT, RIGHT, TOP, BOTTOM = 92, 24, 16, 40  # margins; the rows' numbers stand on the left, the times below
 
 
 NEAR = 16  # from the top line; a second number there would touch its own
@@ -80,6 +80,7 @@ def _closed(places: Sequence[tuple[float, float]]) -> str:
     return f"{places[0][0]:.1f},{ground} {_listed(places)} {places[-1][0]:.1f},{ground}"
 
 
+NAME_SHOWN = 24  # characters
 ROW_HEIGHT, NAME_WIDTH, COUNT_WIDTH = 30, 190, 150
 
 
@@ -94,10 +95,10 @@ def reasons(failures: Sequence[Failure]) -> str:
 
 
 def _bar(number: int, failure: Failure, most: int, whole: int) -> str:
-    top = ROW_HEIGHT * number
+    top, name = ROW_HEIGHT * number, escape(failure.reason[:NAME_SHOWN])
     length = max(2.0, (WIDTH - NAME_WIDTH - COUNT_WIDTH) * failure.count / most)
     return (
-        f'<text x="{NAME_WIDTH - 12}" y="{top + 20}" text-anchor="end" class="name">{escape(failure.reason)}</text>'
+        f'<text x="{NAME_WIDTH - 12}" y="{top + 20}" text-anchor="end" class="name">{name}</text>'
         f'<rect x="{NAME_WIDTH}" y="{top + 5}" width="{length:.1f}" height="{ROW_HEIGHT - 10}" rx="2" class="bar"/>'
         f'<text x="{NAME_WIDTH + length + 10:.1f}" y="{top + 20}">{failure.count:,}'
         f'<tspan class="share" dx="8">{escape(percent(failure.count, whole))}</tspan></text>'

@@ -129,7 +129,7 @@ def _failures(summary: Summary) -> str:
         for each in failures
     )
     return (
-        f"<section><h2>Failures by reason</h2>{chart.reasons(failures)}"
+        f'<section class="long"><h2>Failures by reason</h2>{chart.reasons(failures)}'
         f'<table class="advice"><tr><th>reason</th><th>what happened</th><th>what to do</th></tr>{rows}</table>'
         f"<p>List them with <code>unlinker dead list --run {run}</code>, and send them again with "
         f"<code>unlinker dead replay --run {run} --reason REASON --because TEXT</code>.</p></section>"

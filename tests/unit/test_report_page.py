@@ -58,7 +58,7 @@ def counted(unlinked: int, dead: int = 0, not_sent: int = 0, letter: Trace | Non
     return counts
 
 
-def summary(counts: Counts, pace: Sequence[tuple[float, int, int]] = (), **fields: str) -> Summary:
+def summary(counts: Counts, pace: Sequence[tuple[float, int, int]] = (), /, **fields: str) -> Summary:
     """Of a run of 100 rows."""
     numbers = {f"n:{name}": str(count) for name, count in counts.outcomes.items()}
     found: Mapping[str, str] = FIELDS | numbers | fields
