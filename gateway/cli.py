@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, bulk_plan, bulk_run, dead, doctor, history, jobs, processes
+from gateway.commands import accounts, bulk_plan, bulk_report, bulk_run, dead, doctor, history, jobs, processes
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.unlinking.plan import PlanRefused
@@ -31,6 +31,7 @@ bulk = typer.Typer(help="Bulk clean-ups: planned, braked, resumable, undoable.",
 bulk.command()(bulk_plan.plan)
 for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
     bulk.command()(command)
+bulk.command()(bulk_report.report)
 app.add_typer(bulk, name="bulk")
 app.command()(doctor.doctor)
 app.command()(processes.worker)

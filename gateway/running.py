@@ -124,6 +124,7 @@ class Launch:
             because=(order.because or head.because)[:TEXT],
             source=head.source,
             plan=str(order.path.resolve()),
+            plan_sha256=head.sha256,
         )
 
 
