@@ -10,7 +10,7 @@ import typer
 from gateway import operator
 from gateway.exits import CommandError, Exit
 from gateway.progress import progress
-from tasks.pace import Pace
+from tasks.pacer import Pacer
 from worker.stores.letter import Letter
 
 CAP = 500  # letters moved without --all or --max
@@ -61,6 +61,7 @@ class Means:
     """How a command moves letters, and tells of it."""
 
     step: Step
+    takes: Callable[[Letter], bool]  # what is not taken is left out
     rate: float | None  # letters a second; None: as fast as it goes
     json: bool
 
@@ -79,16 +80,18 @@ def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Move
     """Move all letters. What is stopped goes on when it is called again. Raises CommandError when Redis goes away."""
     moved = Moved()
     size = FASTEST_STEP if means.rate is None else max(1, min(FASTEST_STEP, int(means.rate / STEPS_A_SECOND)))
-    pace = None if means.rate is None else Pace(means.rate)
+    pacer = None if means.rate is None else Pacer(means.rate)
     try:
         with progress("letters", total) as advance:
             for some in _portioned(portions, size):
-                count = len(means.step(some))
+                taken = [letter for letter in some if means.takes(letter)]
+                count = len(means.step(taken))
                 moved.count += count
-                moved.gone += len(some) - count
+                moved.gone += len(taken) - count
+                moved.left_out += len(some) - len(taken)
                 advance(len(some))
-                if pace is not None:
-                    pace.keep(len(some))
+                if pacer is not None:
+                    pacer.keep(len(taken))
     except KeyboardInterrupt:
         moved.stopped = True
     except redis.exceptions.RedisError as error:

@@ -17,8 +17,8 @@ BULK = keys.QUEUES[2]
 class Replayer:
     """Sends dead letters again. Raises redis.exceptions.RedisError.
 
-    A letter is moved exactly once, whoever else tries, and whatever dies meanwhile. Letters that name no relation, and
-    those that are not to be moved, are passed over.
+    A letter is moved exactly once, whoever else tries, and whatever dies meanwhile. Letters that name nothing to unlink
+    are passed over.
     """
 
     def __init__(self, wishes: Wishes, clock: Callable[[], float]) -> None:

@@ -121,7 +121,7 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
 
 
 def _command(letter: Letter) -> str:
-    return "discard" if letter.replay is Replay.USELESS else "replay"
+    return "discard" if letter.replay is Replay.USELESS or not letter.names_relation else "replay"
 
 
 def _next_redrive(letter: Letter, now: float) -> str | None:

@@ -40,7 +40,7 @@ def replay(
     """
     doors = open_doors(load_settings())
     chosen = choose(doors.dead_letters, doors.wishes, wanted, ids, frozenset() if force else USELESS)
-    _carry_out(doors, "replay", chosen, order, Means(doors.replayer.replay, rate, json=json_))
+    _carry_out(doors, "replay", chosen, order, Means(doors.replayer.replay, _names_relation, rate, json=json_))
 
 
 @expanding("wanted", read_filter)
@@ -56,7 +56,7 @@ def discard(wanted: Filter, order: Order, ids: Ids = None, json_: Json = False) 
     def step(some: Sequence[Letter]) -> list[str]:
         return doors.dead_letters.discard([letter.id for letter in some])
 
-    _carry_out(doors, "discard", chosen, order, Means(step, None, json=json_))
+    _carry_out(doors, "discard", chosen, order, Means(step, lambda _: True, None, json=json_))
 
 
 def redrive(
@@ -70,13 +70,17 @@ def redrive(
     """
     doors = open_doors(load_settings())
     count = sum(len(some) for some in doors.redriver.due())
-    means = Means(doors.redriver.move, rate, json=json_)
+    means = Means(doors.redriver.move, _names_relation, rate, json=json_)
     if dry_run or count == 0:
         _answer("redrive", Moved(), count, means)
         return
     act = Act(action="dead redrive", by=operator.name(), because=BECAUSE)
-    moved = _move_noted(doors.audit, act, doors.redriver.due(), Means(doors.redriver.move, rate, json=json_), count)
+    moved = _move_noted(doors.audit, act, doors.redriver.due(), means, count)
     _answer("redrive", moved, count, means)
+
+
+def _names_relation(letter: Letter) -> bool:
+    return letter.names_relation
 
 
 def _carry_out(doors: Doors, action: str, chosen: Choice, order: Order, means: Means) -> None:
@@ -91,7 +95,7 @@ def _carry_out(doors: Doors, action: str, chosen: Choice, order: Order, means: M
     act = Act(action=f"dead {action}", by=operator.name(), because=because, wanted=chosen.document())
     moved = _move_noted(doors.audit, act, chosen.walk(), means, count)
     moved.gone += gone
-    moved.left_out = left_out
+    moved.left_out += left_out
     _answer(action, moved, count, means)
 
 

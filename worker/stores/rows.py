@@ -141,6 +141,8 @@ def _letter_fields(ending: RowEnding) -> Fields:
         "run": ending.chunk.run,
         "row": ending.chunk.first_row + ending.row,
     }
+    if ending.chunk.restore:
+        fields["restore"] = 1
     if ending.history:
         fields["history"] = ending.history
     return relation | fields

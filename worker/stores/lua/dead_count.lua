@@ -4,7 +4,6 @@
 -- Returns {how many, serial number below which to go on counting, or "" at the end}.
 local low, high = tonumber(ARGV[1]), tonumber(ARGV[2])
 local filter = dead_filter(ARGV, 3)
-if #filter.ids == 1 and #filter.values == 1 then return {dead_number_with(filter.ids[1], low, high), ''} end
 
 local function count_bits(values, segment, first, last)
   local names = {}
@@ -15,11 +14,15 @@ local function count_bits(values, segment, first, last)
   return redis.call('BITCOUNT', DEAD_WORK, first - start, last - start, 'BIT')
 end
 
--- How many letters the rarest of the ids has there; without ids: all of them.
-local function rarest(all, first, last)
-  local fewest = all
-  for _, id in ipairs(filter.ids) do fewest = math.min(fewest, dead_number_with(id, first, last)) end
-  return fewest
+-- The ids that tell letters of a part of the index apart, and how many letters the rarest of them has; an id that every letter has
+-- there, as with the marks of one user, tells nothing.
+local function telling(all, first, last)
+  local ids, number = {}, all
+  for _, id in ipairs(filter.ids) do
+    local its = dead_number_with(id, first, last)
+    if its < all then ids[#ids + 1], number = id, math.min(number, its) end
+  end
+  return ids, number
 end
 
 local count, looked = 0, 0
@@ -27,16 +30,18 @@ for segment = math.floor(high / DEAD_SEGMENT), math.floor(low / DEAD_SEGMENT), -
   local first = math.max(low, segment * DEAD_SEGMENT)
   local last = math.min(high, (segment + 1) * DEAD_SEGMENT - 1)
   local all = count_bits({'all='}, segment, first, last)
-  local fewest = rarest(all, first, last)
-  if all > 0 and fewest == all then -- every letter here has the ids, as with the marks of one user: only values tell
+  local ids, number = telling(all, first, last)
+  if #ids == 0 then
     count = count + count_bits(filter.values, segment, first, last)
-  elseif fewest > 0 then
+  elseif #ids == 1 and #filter.values == 1 then
+    count = count + number
+  elseif number > 0 then
     if looked > DEAD_STEPS then
       redis.call('DEL', DEAD_WORK)
       return {count, string.format('%.0f', last + 1)}
     end
-    looked = looked + fewest
-    dead_walk(filter, first, last, function() count = count + 1 end)
+    looked = looked + number
+    dead_walk({values = filter.values, ids = ids}, first, last, function() count = count + 1 end)
   end
 end
 redis.call('DEL', DEAD_WORK)

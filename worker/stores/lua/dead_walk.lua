@@ -3,6 +3,7 @@
 local DEAD_WORK, DEAD_IDS = DEAD .. ':work', DEAD .. ':ids'
 local DEAD_STEPS = 20000 -- letters looked at in one call: some 10 ms, in which Redis does nothing else
 local DEAD_AT_ONCE = 500
+local floor, sub, byte_at, band, rshift = math.floor, string.sub, string.byte, bit.band, bit.rshift -- they are called often
 
 -- One bit per serial number of a segment: whether it has all the values.
 local function dead_segment(values, segment)
@@ -17,18 +18,18 @@ local function dead_segment(values, segment)
 end
 
 -- Redis counts bits from the left.
-local function dead_bit(byte, place) return bit.band(byte, bit.rshift(128, place)) ~= 0 end
+local function dead_bit(byte, place) return band(byte, rshift(128, place)) ~= 0 end
 
 local function dead_has(bytes, offset)
-  local byte = string.byte(bytes, math.floor(offset / 8) + 1)
+  local byte = byte_at(bytes, floor(offset / 8) + 1)
   return byte and dead_bit(byte, offset % 8)
 end
 
 local function dead_by_values(values, low, high, visit)
-  for segment = math.floor(high / DEAD_SEGMENT), math.floor(low / DEAD_SEGMENT), -1 do
+  for segment = floor(high / DEAD_SEGMENT), floor(low / DEAD_SEGMENT), -1 do
     local bytes = dead_segment(values, segment)
     for at = #bytes, 1, -1 do
-      local byte = string.byte(bytes, at)
+      local byte = byte_at(bytes, at)
       for place = 7, byte > 0 and 0 or 8, -1 do
         local serial = segment * DEAD_SEGMENT + (at - 1) * 8 + place
         if dead_bit(byte, place) and serial >= low and serial <= high then
@@ -46,7 +47,7 @@ local function dead_by_id(id, low, high, visit)
   while true do
     local found = redis.call('ZREVRANGEBYLEX', DEAD_IDS, last, first, 'LIMIT', 0, DEAD_AT_ONCE)
     for _, member in ipairs(found) do
-      local stopped = visit(tonumber(string.sub(member, -16)))
+      local stopped = visit(tonumber(sub(member, -16)))
       if stopped then return stopped end
     end
     if #found < DEAD_AT_ONCE then return '' end
@@ -84,7 +85,7 @@ local function dead_walk(filter, low, high, take)
   local steps, rarest = 0, dead_rarest(filter, low, high)
   local segment, bytes
   local function has_values(serial)
-    local its_segment = math.floor(serial / DEAD_SEGMENT)
+    local its_segment = floor(serial / DEAD_SEGMENT)
     if its_segment ~= segment then segment, bytes = its_segment, dead_segment(filter.values, its_segment) end
     return dead_has(bytes, serial % DEAD_SEGMENT)
   end
@@ -103,7 +104,7 @@ local function dead_filter(words, at)
   local filter = {values = {'all='}, ids = {}}
   for i = at, at + 1 do
     if words[i] ~= '' then
-      filter.ids[#filter.ids + 1] = dead_id(string.sub(words[i], 1, 1), string.sub(words[i], 2))
+      filter.ids[#filter.ids + 1] = dead_id(sub(words[i], 1, 1), sub(words[i], 2))
     end
   end
   for i = at + 2, #words do filter.values[#filter.values + 1] = words[i] end

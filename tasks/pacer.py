@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-class Pace:
+class Pacer:
     """At most so many a second, counted from the start: who was held up may catch up."""
 
     def __init__(
