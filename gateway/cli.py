@@ -7,7 +7,19 @@ import typer
 from typer.exceptions import TyperException
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, bulk_plan, bulk_report, bulk_run, dead, doctor, history, jobs, processes
+from gateway.commands import (
+    accounts,
+    bulk_plan,
+    bulk_report,
+    bulk_run,
+    dead,
+    doctor,
+    history,
+    jobs,
+    processes,
+    undo,
+    undo_run,
+)
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.unlinking.plan import PlanRefused
@@ -32,7 +44,10 @@ bulk.command()(bulk_plan.plan)
 for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
     bulk.command()(command)
 bulk.command()(bulk_report.report)
+bulk.command("undo")(undo_run.undo_run)
 app.add_typer(bulk, name="bulk")
+undo.app.command()(undo_run.apply)
+app.add_typer(undo.app, name="undo")
 app.command()(doctor.doctor)
 app.command()(processes.worker)
 app.command()(processes.sandbox)

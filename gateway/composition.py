@@ -106,6 +106,15 @@ def keep_rules(settings: Settings) -> KeepRules:
     )
 
 
+def account_named(settings: Settings, name: str) -> Account:
+    """An account that is set here. Raises ConfigurationError."""
+    accounts = load_accounts(settings)
+    if name not in accounts:
+        known = ", ".join(accounts) or "none; set UNLINKER_ONOFFICE_TOKEN and UNLINKER_ONOFFICE_SECRET"
+        raise ConfigurationError([f"account {name!r} is not set; known: {known}"])
+    return accounts[name]
+
+
 def desk_options(settings: Settings, urls: Urls, account: Account) -> DeskOptions:
     """What a reading desk is made from."""
     return DeskOptions(
