@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, bulk_plan, bulk_run, dead, doctor, history, jobs, processes, undo
+from gateway.commands import accounts, bulk_plan, bulk_run, dead, doctor, history, jobs, processes, undo_plan, undo_run
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.unlinking.plan import PlanRefused
@@ -32,7 +32,10 @@ bulk.command()(bulk_plan.plan)
 for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
     bulk.command()(command)
 app.add_typer(bulk, name="bulk")
-app.add_typer(undo.app, name="undo")
+undo = typer.Typer(help="Bring deleted links back, as far as onOffice allows.", no_args_is_help=True)
+undo.command()(undo_plan.plan)
+undo.command()(undo_run.apply)
+app.add_typer(undo, name="undo")
 app.command()(doctor.doctor)
 app.command()(processes.worker)
 app.command()(processes.sandbox)
