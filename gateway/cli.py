@@ -17,7 +17,7 @@ from gateway.commands import (
     history,
     jobs,
     processes,
-    undo,
+    undo_plan,
     undo_run,
 )
 from gateway.exits import CommandError, Exit
@@ -46,8 +46,10 @@ for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume
 bulk.command()(bulk_report.report)
 bulk.command("undo")(undo_run.undo_run)
 app.add_typer(bulk, name="bulk")
-undo.app.command()(undo_run.apply)
-app.add_typer(undo.app, name="undo")
+undo = typer.Typer(help="Bring deleted links back, as far as onOffice allows.", no_args_is_help=True)
+undo.command()(undo_plan.plan)
+undo.command()(undo_run.apply)
+app.add_typer(undo, name="undo")
 app.command()(doctor.doctor)
 app.command()(processes.worker)
 app.command()(processes.sandbox)

@@ -8,7 +8,7 @@ import typer
 from config.settings import load_settings
 from gateway import operator
 from gateway.commands.bulk_run import DEFAULTS, Because, Canary, Detach, MaxFailureRate, Plan, RunId, Yes, carry_out
-from gateway.commands.undo import UndoTerms, plan_undo, tell
+from gateway.commands.undo_plan import UndoTerms, plan_undo, tell
 from gateway.composition import open_doors
 from gateway.exits import CommandError, Exit
 from gateway.filters import Json

@@ -25,15 +25,12 @@ from worker.stores.journal import Wanted
 from worker.unlinking.plan import LIFE, Action, PlanDraft
 from worker.unlinking.undoing import Undoing
 
-app = typer.Typer(help="Undo: bring deleted links back, as far as onOffice allows.", no_args_is_help=True)
 
-
-@app.command()
 @expanding("wanted", read_wanted)
 def plan(
     wanted: Wanted,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The plan's file; .gz packs it. [undo-DATE-TIME.plan.jsonl]")
+        Path | None, typer.Option("--out", help="The plan's file; .gz packs it. Else undo-DATE-TIME.plan.jsonl.")
     ] = None,
     because: Annotated[str, typer.Option("--because", help="Why; kept with the plan.")] = "",
     expires_in: Annotated[str, typer.Option("--expires-in", help="How long it may be applied: 30m, 12h, 7d.")] = "24h",
