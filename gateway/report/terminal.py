@@ -18,6 +18,7 @@ WIDTH, HEIGHT = 60, 8  # of the curve, in characters
 BAR = 24
 FINE = " ▁▂▃▄▅▆▇█"
 PLAIN = " .:|"  # where the terminal knows ASCII only
+MARK = "x"  # of failed rows, where there are no colours
 STYLES = {
     Part.SUCCEEDED: "green",
     Part.ALREADY_ABSENT: "cyan",
@@ -39,7 +40,8 @@ def show(summary: Summary, zone: tzinfo | None) -> None:
         console.print(Text(line.rstrip(), STYLES[Part(part)] if count else "dim"))
     if len(summary.points) > 1 and summary.seconds > 0:
         console.print()
-        for text in curve_lines(summary.points, summary.run.layout.rows, blocks):
+        mark = "" if console.color_system else MARK
+        for text in curve_lines(summary.points, summary.run.layout.rows, blocks, mark):
             console.print(text)
     if summary.counts.failures:
         console.print()
@@ -100,8 +102,8 @@ def _bar(part: int, whole: int, blocks: str) -> str:
     return blocks[-1] * max(round(BAR * part / whole), 1 if part else 0) if whole else ""
 
 
-def curve_lines(points: Sequence[Point], total: int, blocks: str) -> Iterator[Text]:
-    """The progress over time, the failed rows at its foot in red."""
+def curve_lines(points: Sequence[Point], total: int, blocks: str, mark: str = "") -> Iterator[Text]:
+    """The progress over time, the failed rows at its foot in red, or drawn with `mark`."""
     last = points[-1].seconds
     columns = [at(points, last * (number + 1) / WIDTH) for number in range(WIDTH)]
     fine = len(blocks) - 1
@@ -111,7 +113,10 @@ def curve_lines(points: Sequence[Point], total: int, blocks: str) -> Iterator[Te
         name = f"{total:,}" if level == HEIGHT - 1 else "0" if level == 0 else ""
         line = Text(f"{name:>{label}} |")
         for done, failed in heights:
-            line.append(blocks[max(0, min(fine, done - level * fine))], "red" if failed > level * fine else "green")
+            block = blocks[max(0, min(fine, done - level * fine))]
+            has_failed = failed > level * fine
+            line.append(mark if mark and has_failed else block, "red" if has_failed else "green")
         yield line
     yield Text(f"{'':>{label}} +{'-' * WIDTH}")
-    yield Text(f"{'':>{label}}  {'rows done over time':<{WIDTH - 16}}{took(last):>16}")
+    legend = f"rows done over time{f', {mark} failed' if mark and points[-1].failed else ''}"
+    yield Text(f"{'':>{label}}  {legend:<{WIDTH - 16}}{took(last):>16}")

@@ -274,6 +274,38 @@ def test_without_its_plan_a_report_is_made_from_what_redis_keeps(house: House, d
     assert again["files"]["succeeded"] == 40
 
 
+def test_a_run_that_has_not_begun(house: House, desk: Desk) -> None:
+    plan = plan_of(house, rows(many(house, 40)))
+    run_id = desk.apply(plan)
+    # as a start that was killed while it stored the rows leaves it
+    house.client.hset(keys.run(run_id), "state", "loading")
+    house.client.hdel(keys.run(run_id), "started_at")
+    house.client.delete(keys.RUNS_OPEN)
+    found = desk.report(run_id)
+    assert found["files"]["unprocessed"] == 40
+    assert "has not begun" in found["notes"][0]
+    plan.rename(plan.with_suffix(".away"))
+    assert desk.report(run_id)["unprocessed"] == {"not_sent": 40}
+    house.client.hdel(keys.run_rows(run_id), "1")
+    done = desk.run("bulk", "report", run_id, "--out", "new")
+    assert done.returncode == 2
+    assert "not all stored" in done.stderr
+    assert "--plan FILE" in done.stderr
+    assert not (house.home / "new").exists()
+
+
+def test_rows_whose_ends_are_lost_are_not_called_done(house: House, desk: Desk) -> None:
+    fast(house)
+    run_id = desk.apply(plan_of(house, rows(many(house, 40))))
+    house.start_worker()
+    over(house, run_id)
+    house.client.delete(keys.rows(chunk_id(run_id, 0)))
+    found = desk.report(run_id)
+    assert found["files"] == {"succeeded": 30, "already_absent": 0, "failed": 0, "unprocessed": 10}
+    assert (found["lost"], found["succeeded"]) == (10, False)
+    assert "no longer kept" in lines(house, found, "unprocessed")[0]["message"]
+
+
 def test_another_runs_plan_and_another_runs_folder_are_refused(house: House, desk: Desk) -> None:
     fast(house)
     links = many(house, 40)

@@ -46,7 +46,7 @@ EVIDENCE = st.builds(
     lambda reason, code, message: json.dumps({"reason": reason, "code": code, "message": message}),
     st.sampled_from([*REASONS, "Later", ""]),
     st.none() | st.integers(0, 304),
-    st.text(alphabet="=x\r\n,\"'", max_size=6),
+    st.text(alphabet="=x\r\n,\"'\ud800", max_size=6),
 )
 TRACES = st.builds(
     Trace,
@@ -100,6 +100,7 @@ def test_every_row_is_in_exactly_one_file_and_the_counts_add_up(
         counts = write_rows(folder, source, ends, action, lambda _: None)
         assert {path.name for path in folder.iterdir()} == {f"{part}.csv" for part in PARTS[action]}
         tables = {part: read(folder / f"{part}.csv") for part in PARTS[action]}
+    assert json.dumps(counts.document(), ensure_ascii=False).encode()
     found = Counter(int(line["parentid"]) for _, lines in tables.values() for line in lines)
     assert found == Counter(row.relation.parentid for row in rows)
     assert {part: len(lines) for part, (_, lines) in tables.items()} == counts.parts

@@ -253,6 +253,9 @@ def test_a_finished_curve_reaches_the_top_and_the_failed_are_red() -> None:
     assert lines[0].plain.endswith("#")
     assert "red" in {span.style for span in lines[-3].spans}
     assert "red" not in {span.style for span in lines[0].spans}
+    plain = [line.plain for line in curve_lines([Point(0, 0, 0), Point(10, 100, 50)], 100, " #", "x")]
+    assert (plain[0][-1], plain[-3][-1]) == ("#", "x")
+    assert "x failed" in plain[-1]
 
 
 @pytest.mark.parametrize(

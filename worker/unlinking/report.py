@@ -193,5 +193,10 @@ def _reason(told: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=4096)  # most letters of a run say the same
 def _told(evidence: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(evidence or "{}")
-    return found
+    """The fields of an outcome. Texts are the vendor's: half a character, which JSON can name, is spelled out."""
+    found = json.loads(evidence or "{}")
+    return {name: _whole(value) if isinstance(value, str) else value for name, value in found.items()}
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
