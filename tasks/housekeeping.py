@@ -22,7 +22,7 @@ LEASE = 120.0  # seconds after which another pass may begin though this one neve
 class Housekeeping:
     """Safe to run twice at once, and to be killed anywhere: the scripts see to it; the lease only saves the work.
 
-    Raises redis.exceptions.RedisError, and OSError when the archive cannot be written to.
+    Raises redis.exceptions.RedisError and ArchiveUnwritable.
     """
 
     client: "redis.Redis"

@@ -14,7 +14,7 @@ import redis
 
 from tests.ends import die
 from worker.stores import keys
-from worker.stores.archive import Archive
+from worker.stores.archive import Archive, ArchiveUnwritable
 from worker.stores.audit import Audit
 from worker.stores.clearing import HOUR, Clearing
 from worker.stores.dead_letters import DeadLetters
@@ -105,9 +105,9 @@ def test_nothing_is_taken_out_when_the_file_cannot_be_written(
     letters(redis_url, 5)
     (tmp_path / "file").write_text("no folder")
     wall = clearing(client, archive(tmp_path / "file"))
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(ArchiveUnwritable, match="file"):
         wall.letters(time.time() + OLD)
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(ArchiveUnwritable, match="file"):
         wall.journal(time.time())
     assert DeadLetters(client).number() == 5
     assert client.xlen(keys.JOURNAL) == 2, "an intent, and the ends of five"

@@ -44,6 +44,7 @@ from worker.unlinking.outcome import CANCELLED, dead
 
 log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
+CANCEL_EVERY = 0.1  # seconds
 TUNE_EVERY = 0.25  # seconds
 
 
@@ -265,13 +266,19 @@ class Runtime:
         await asyncio.sleep(0)  # acks noted by other threads arrive first
         await self._settler.wait_for_closing()
         await self._claims.flush()
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await _end(set(self._running))
         await self._transport.close()
         await self._queue.aclose()
         if self._store is not self._queue:
             await self._store.aclose()
+
+
+async def _end(tasks: "set[asyncio.Task[None]]") -> None:
+    """Cancel until it is heard: a `wait_for` of Python 3.11 that is done just then, as in redis-py, swallows it."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_EVERY)
 
 
 def _report_end(task: "asyncio.Task[None]") -> None:

@@ -7,15 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class ArchiveUnwritable(Exception):
+    """A file of what is to be dropped cannot be written, so nothing of it was dropped. See UNLINKER_ARCHIVE_DIR."""
+
+
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A folder of them. Raises OSError when it cannot be written to."""
+    """A folder of them. Raises ArchiveUnwritable."""
 
     folder: Path
     token: Callable[[], str]  # makes names unlike any before
 
     def write(self, stem: str, documents: Iterable[Mapping[str, object]]) -> Path:
         """Write one object a line; returns once the file is on the disk under its name."""
+        try:
+            return self._write(stem, documents)
+        except OSError as error:
+            raise ArchiveUnwritable(f"no file can be written in {self.folder}: {error}; nothing was dropped") from error
+
+    def _write(self, stem: str, documents: Iterable[Mapping[str, object]]) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{stem}-{self.token()}.jsonl"
         part = path.with_name(path.name + ".part")

@@ -1,7 +1,7 @@
 """Clearing: what is kept no longer is written to a file if there is an archive, then taken out, counted and audited.
 
 May be killed anywhere, and run twice at once: at worst a letter is in a file, or in two, and still in Redis.
-Raises redis.exceptions.RedisError, and OSError when a file cannot be written: then nothing of it was taken out.
+Raises redis.exceptions.RedisError, and ArchiveUnwritable: then nothing was taken out that is in no file.
 """
 
 import time
