@@ -143,7 +143,7 @@ class Undoing:
             job=past.job,
             known_by=past.evidence or UNKNOWN,
             certain=past.outcome is not None and past.proven,
-            confirmation=saved if why is None else None,
+            confirmation=saved if why is None and past.relation.relationtype == PARTICIPANT else None,
             why=why,
         )
 
