@@ -72,6 +72,10 @@ class Settings(BaseSettings):
     require_proof: bool = False  # true: an absence nobody can vouch for is a dead letter
     keep_confirmation: bool = False  # true: an appointment's participant is unlinked only once its status is saved
 
+    dead_letters_days: int = Field(90, ge=1, le=36_500)  # after that, and over this number, they are dropped
+    dead_letters_max: int = Field(1_000_000, ge=100, le=100_000_000)
+    journal_days: int = Field(90, ge=8, le=36_500)  # a job lives for seven days, and its deed must have its end
+    archive_dir: Path | None = None  # where a file is written of what is dropped; unset: it is only counted and audited
     allowed_types: Names = ()  # relation types that bulk work may delete; none named: all
     protected_types: Names = ()  # relation types that bulk work never deletes
 

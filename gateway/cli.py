@@ -7,7 +7,19 @@ import typer
 from typer.exceptions import TyperException
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, bulk_plan, bulk_run, dead, doctor, history, jobs, processes, undo_plan, undo_run
+from gateway.commands import (
+    accounts,
+    bulk_plan,
+    bulk_report,
+    bulk_run,
+    dead,
+    doctor,
+    history,
+    jobs,
+    processes,
+    undo_plan,
+    undo_run,
+)
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.unlinking.plan import PlanRefused
@@ -31,6 +43,8 @@ bulk = typer.Typer(help="Bulk clean-ups: planned, braked, resumable, undoable.",
 bulk.command()(bulk_plan.plan)
 for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
     bulk.command()(command)
+bulk.command()(bulk_report.report)
+bulk.command("undo")(undo_run.undo_run)
 app.add_typer(bulk, name="bulk")
 undo = typer.Typer(help="Bring deleted links back, as far as onOffice allows.", no_args_is_help=True)
 undo.command()(undo_plan.plan)

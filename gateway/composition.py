@@ -4,8 +4,6 @@ import time
 from dataclasses import dataclass
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from config.accounts import Account, load_accounts
 from config.embedded_valkey import ensure_running
@@ -17,8 +15,10 @@ from worker.engine.reading_desk import DeskOptions
 from worker.engine.runtime import AccountAccess, RuntimeOptions
 from worker.onoffice.protocol import Credentials
 from worker.stores.audit import Audit
+from worker.stores.connecting import connect as connect  # commands take it from here
 from worker.stores.dead_letters import DeadLetters
 from worker.stores.journal import Journal
+from worker.stores.keep_rules import KeepRules
 from worker.stores.runs import Runs
 from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
@@ -26,7 +26,6 @@ from worker.unlinking.redriving import RedrivePolicy
 from worker.unlinking.relation_types import RelationTypeError
 from worker.unlinking.type_rules import TypeRules
 
-REDIS_TIMEOUT = 5.0  # seconds
 WINDOW = 400  # jobs one worker process holds at once, to begin with
 GRACE = 40.0  # seconds a stop waits for requests on the wire
 
@@ -43,16 +42,6 @@ def find_urls(settings: Settings) -> Urls:
     """The servers' addresses; starts the embedded Valkey when none is set. Raises ConfigurationError."""
     records = settings.redis_url or ensure_running(settings.data_dir)
     return Urls(records=records, queue=settings.broker_url or records)
-
-
-def connect(url: str) -> "redis.Redis":
-    """A client that fails fast."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=REDIS_TIMEOUT,
-        socket_connect_timeout=REDIS_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +92,17 @@ def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
             require_proof=settings.require_proof,
             keep_confirmation=settings.keep_confirmation,
         ),
+        keep=keep_rules(settings),
+        archive_dir=settings.archive_dir,
+    )
+
+
+def keep_rules(settings: Settings) -> KeepRules:
+    """How long dead letters and the journal are kept."""
+    return KeepRules(
+        letters_days=settings.dead_letters_days,
+        letters_most=settings.dead_letters_max,
+        journal_days=settings.journal_days,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
+from tasks.redrive import Redrive
 from tasks.undo import NAME as UNDO
 from tasks.undo import Undo
 from tasks.unlink import NAME as UNLINK
@@ -30,7 +31,7 @@ class UnlinkerApp(Celery):
     runtime: Runtime
 
 
-TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo)
+TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo, Redrive)
 
 
 def make_worker_app(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +18,11 @@ from gateway.expanding import expanding
 from gateway.filters import Json, duration, read_wanted
 from gateway.output import note, print_json
 from gateway.planning.link_table import LinkTable, tabling
-from gateway.planning.undo_making import UndoWish, make_undo_plan, read_deeds
+from gateway.planning.undo_making import UndoMade, UndoWish, make_undo_plan, read_deeds
 from gateway.planning.undo_telling import document, lines, others_of, print_totals
 from gateway.running import target
 from worker.stores.journal import Wanted
-from worker.unlinking.plan import Action, PlanDraft
+from worker.unlinking.plan import LIFE, Action, PlanDraft
 from worker.unlinking.undoing import Undoing
 
 
@@ -45,9 +45,41 @@ def plan(
     Example: unlinker undo plan --run 0b7c6a3e-... --because "wrong list"
     """
     _require_choice(wanted)
+    life = duration("--expires-in", expires_in, LONGEST_LIFE)
+    terms = UndoTerms(out=out, because=because, life=life, with_confirmation=not without_confirmation, check=check)
+    planned = plan_undo(wanted, terms)
+    if json_:
+        print_json(document(planned.made, planned.undoing, planned.path))
+    tell(planned, table=not json_)
+    if planned.made.head is None:
+        raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoTerms:
+    """How an undo is planned."""
+
+    out: Path | None = None
+    because: str = ""
+    life: float = LIFE  # seconds the plan may be applied
+    with_confirmation: bool = True
+    check: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What planning came to."""
+
+    made: UndoMade
+    undoing: Undoing
+    path: Path
+
+
+def plan_undo(wanted: Wanted, terms: UndoTerms) -> Planned:
+    """Write the plan of an undo, and note it in the audit. Raises CommandError."""
     settings = load_settings()
     with tabling() as links:
-        undoing = Undoing(links, with_confirmation=not without_confirmation)
+        undoing = Undoing(links, with_confirmation=terms.with_confirmation)
         read_deeds(open_doors(settings).journal, wanted, undoing)
         account = _one_account(links, undoing, wanted)
         now = time.time()
@@ -56,23 +88,24 @@ def plan(
             action=Action.RESTORE,
             account=account,
             made_at=now,
-            expires_at=now + duration("--expires-in", expires_in, LONGEST_LIFE),
+            expires_at=now + terms.life,
             made_by=operator.name(),
-            because=because,
+            because=terms.because,
             source=_words(wanted),
         )
-        path = out or Path(time.strftime("undo-%Y%m%d-%H%M%S.plan.jsonl", time.localtime(now)))
-        made = asyncio.run(make_undo_plan(links, _wish(settings, path, draft, check=check)))
+        path = terms.out or Path(time.strftime("undo-%Y%m%d-%H%M%S.plan.jsonl", time.localtime(now)))
+        made = asyncio.run(make_undo_plan(links, _wish(settings, path, draft, check=terms.check)))
     if made.head is not None:
         keep_record(settings, "undo plan", made.head, path)
-    if json_:
-        print_json(document(made, undoing, path))
-    else:
-        print_totals(made)
-    for line in lines(made, undoing, path):
+    return Planned(made, undoing, path)
+
+
+def tell(planned: Planned, *, table: bool) -> None:
+    """What comes back, and what does not."""
+    if table:
+        print_totals(planned.made)
+    for line in lines(planned.made, planned.undoing, planned.path):
         note(line)
-    if made.head is None:
-        raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)
 
 
 def _wish(settings: Settings, path: Path, draft: PlanDraft, *, check: bool) -> UndoWish:

@@ -14,8 +14,16 @@ from worker.stores.scripts import Call, Word, run_now
 from worker.unlinking.job import Job
 
 WISHES_AT_ONCE = 200  # a script of so many takes about 5 ms of Redis
-NUMBERS = ("parentid", "childid", "attempts", "deaths", "replays")
-LINKS = ("replay_of", "replays", "replayed_as", "replayed_at", "discarded_at")  # between a dead letter and its replay
+NUMBERS = ("parentid", "childid", "attempts", "deaths", "replays", "redrives")
+LINKS = (
+    "replay_of",
+    "replays",
+    "redrives",
+    "replayed_as",
+    "replayed_at",
+    "discarded_at",
+    "dropped_at",
+)  # between a dead letter and its replay
 MOMENTS = (
     "first_seen",
     "ended_at",
@@ -24,6 +32,7 @@ MOMENTS = (
     "deadline",
     "replayed_at",
     "discarded_at",
+    "dropped_at",
 )  # ms in the record, seconds outside
 
 
