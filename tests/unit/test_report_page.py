@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from html.parser import HTMLParser
 
@@ -164,14 +165,13 @@ def tags(page: str) -> Tags:
 HOSTILE = st.text(alphabet=st.sampled_from("<>&\"'/ ascriptonlodimg=x;\x00\ud800"), min_size=1, max_size=30)
 
 
-@given(HOSTILE)
-def test_no_text_from_outside_becomes_markup(text: str) -> None:
+@given(HOSTILE, st.sampled_from(["done", "stopped", "paused"]))
+def test_no_text_from_outside_becomes_markup(text: str, state: str) -> None:
     def page(word: str) -> Tags:
         counts = counted(50, 50, letter=failed(word, word))
-        found = summary(
-            counts, [(4, 40, 4)], account=word, because=word, by=word, source=word, why=word, steered_by=word
-        )
-        return tags(render(found, UTC))
+        said = {"account": word, "because": word, "by": word, "source": word, "why": word, "steered_by": word}
+        found = summary(counts, [(4, 40, 4)], state=state, **said)
+        return tags(render(replace(found, plan=word, missing=word), UTC))
 
     assert page(text).found == page("plain").found
 
