@@ -10,7 +10,9 @@ from redis.retry import Retry
 from config.accounts import Account, load_accounts
 from config.embedded_valkey import ensure_running
 from config.settings import Settings
+from tasks.redriving import Redriver
 from tasks.replay import Replayer
+from worker.engine.reading_desk import DeskOptions
 from worker.engine.runtime import AccountAccess, RuntimeOptions
 from worker.onoffice.protocol import Credentials
 from worker.stores.audit import Audit
@@ -19,6 +21,7 @@ from worker.stores.journal import Journal
 from worker.stores.runs import Runs
 from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
+from worker.unlinking.redriving import RedrivePolicy
 
 REDIS_TIMEOUT = 5.0  # seconds
 WINDOW = 400  # jobs one worker process holds at once, to begin with
@@ -57,6 +60,7 @@ class Doors:
     wishes: Wishes
     dead_letters: DeadLetters
     replayer: Replayer
+    redriver: Redriver
     journal: Journal
     audit: Audit
     runs: Runs
@@ -65,12 +69,14 @@ class Doors:
 def open_doors(settings: Settings) -> Doors:
     """All of them, on the settings' servers. Raises ConfigurationError."""
     client = connect(find_urls(settings).records)
-    wishes = Wishes(client)
+    wishes, letters = Wishes(client), DeadLetters(client)
+    replayer = Replayer(wishes, time.time)
     return Doors(
         client=client,
         wishes=wishes,
-        dead_letters=DeadLetters(client),
-        replayer=Replayer(wishes, time.time),
+        dead_letters=letters,
+        replayer=replayer,
+        redriver=Redriver(letters, replayer, RedrivePolicy(), time.time),
         journal=Journal(client),
         audit=Audit(client),
         runs=Runs(client),
@@ -92,7 +98,20 @@ def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
             max_attempts=settings.max_attempts,
             verify_always=settings.verify == "always",
             require_proof=settings.require_proof,
+            keep_confirmation=settings.keep_confirmation,
         ),
+    )
+
+
+def desk_options(settings: Settings, urls: Urls, account: Account) -> DeskOptions:
+    """What a reading desk is made from."""
+    return DeskOptions(
+        account=account.name,
+        access=access(account),
+        onoffice_url=settings.onoffice_url,
+        records_url=urls.records,
+        request_timeout=settings.request_timeout,
+        lease=settings.visibility_timeout,
     )
 
 
