@@ -256,6 +256,8 @@ def test_a_finished_curve_reaches_the_top_and_the_failed_are_red() -> None:
     plain = [line.plain for line in curve_lines([Point(0, 0, 0), Point(10, 100, 50)], 100, " #", "x")]
     assert (plain[0][-1], plain[-3][-1]) == ("#", "x")
     assert "x failed" in plain[-1]
+    few = [line.plain for line in curve_lines([Point(0, 0, 0), Point(10, 1000, 1)], 1000, " #", "x")]
+    assert few[-3][-1] == "x", "one in a thousand shows"
 
 
 @pytest.mark.parametrize(
