@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     onoffice_secret: SecretStr | None = None  # 64 characters
     onoffice_secret_file: Path | None = None
     accounts_file: Path | None = None  # TOML, further accounts
+    policies_file: Path | None = None  # TOML, what should not exist; see docs/reconcile.md
 
     requests_per_second: float = Field(5.0, gt=0, le=100_000)  # per account, all workers together
     actions_per_request: int = Field(50, ge=1, le=500)
