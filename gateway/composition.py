@@ -11,6 +11,7 @@ from config.accounts import Account, load_accounts
 from config.embedded_valkey import ensure_running
 from config.settings import Settings
 from tasks.replay import Replayer
+from worker.engine.reading_desk import DeskOptions
 from worker.engine.runtime import AccountAccess, RuntimeOptions
 from worker.onoffice.protocol import Credentials
 from worker.stores.audit import Audit
@@ -93,6 +94,18 @@ def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
             verify_always=settings.verify == "always",
             require_proof=settings.require_proof,
         ),
+    )
+
+
+def desk_options(settings: Settings, urls: Urls, account: Account) -> DeskOptions:
+    """What a reading desk is made from."""
+    return DeskOptions(
+        account=account.name,
+        access=access(account),
+        onoffice_url=settings.onoffice_url,
+        records_url=urls.records,
+        request_timeout=settings.request_timeout,
+        lease=settings.visibility_timeout,
     )
 
 

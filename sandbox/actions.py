@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.options import SandboxOptions
+from sandbox.records import BadRead, read
 from sandbox.state import ALL_TYPES, PREFIX, READ_ONLY_TYPES, Link, State
 
 ACTION_PREFIX = "urn:onoffice-de-ns:smart:2.5:smartml:action:"
@@ -13,6 +14,7 @@ MAX_ID = 2**63
 TEXTS = {
     23: 'Missing configuration for actionId "%s"',
     25: 'Missing configuration for resourceType "%s"',
+    75: 'Unknown field: "%s"',
     80: "Unknown record. Record may not exist or the permission rights are not set accordingly for this action.",
     132: "No or unknown relation given",
     167: 'Missing parameter "%s"',
@@ -21,6 +23,7 @@ TEXTS = {
     219: "n:n relations are not allowed",
     228: "Given element or parameter was expected to be an integer: %s",
     235: "Unknown record id %s",
+    257: "An error occurred while validating the filter: %s",
     302: "This action support only up to 500 Ids",
 }
 
@@ -34,6 +37,7 @@ class Result:
     records: list[dict[str, Any]] = field(default_factory=list)
     effect: str = ""
     cacheable: bool = False
+    total: object = None  # meta.cntabsolute
 
 
 def _error(code: int, value: object = "") -> Result:
@@ -55,6 +59,8 @@ def run(state: State, options: SandboxOptions, action: Mapping[str, Any]) -> Res
             return _create(state, options, parameters)
         case "get", "idsfromrelation":
             return _get(state, options, parameters)
+        case "read", "estate" | "address":
+            return _read(state, options, resource, parameters)
         case (("delete" | "create" | "get" | "read" | "modify"), _):
             return _error(25, resource)
         case _:
@@ -150,3 +156,13 @@ def _get(state: State, options: SandboxOptions, parameters: Mapping[str, Any]) -
     elements: object = found or ({} if options.read_nothing == "object" else [])
     record = {"id": "relatedIds", "type": "", "elements": elements}
     return Result(records=[record], cacheable=True)
+
+
+def _read(state: State, options: SandboxOptions, resource: str, parameters: Mapping[str, Any]) -> Result:
+    try:
+        page = read(state.records, resource, parameters)
+    except BadRead as bad:
+        return _error(bad.code, bad.value)
+    shown = int if options.record_ids == "number" else str
+    records = [{"id": shown(n), "type": resource, "elements": fields} for n, fields in page.records]
+    return Result(records=records, cacheable=True, total=page.total if options.record_count == "number" else None)

@@ -209,6 +209,22 @@ def _spoil_results(kind: str, params: Mapping[str, Any], body: dict[str, Any]) -
         results[0], results[1] = results[1], results[0]
     elif kind == "foreign_identifier" and results:
         results[0]["identifier"] = "somebody-else"
+    elif kind in ("drop_records", "repeat_records", "wrong_count"):
+        for result in results:
+            _spoil_records(kind, params, result["data"])
+
+
+def _spoil_records(kind: str, params: Mapping[str, Any], data: Any) -> None:
+    if not data:
+        return
+    records, meta = data["records"], data["meta"]
+    if kind == "drop_records":
+        del records[max(0, len(records) - int(params.get("count", 1))) :]
+    elif kind == "repeat_records" and records:
+        before = int(records[0]["id"]) - 1
+        data["records"] = [{**records[0], "id": before}, *records[:-1]]
+    elif kind == "wrong_count" and isinstance(meta["cntabsolute"], int):
+        meta["cntabsolute"] += int(params.get("by", 1))
 
 
 async def _drop(request: web.Request, rule: Rule) -> None:

@@ -1,6 +1,5 @@
 """The control API under /_sandbox/: state, log, faults and options by HTTP. JSON in and out."""
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, fields
 from typing import Any
@@ -9,14 +8,12 @@ from aiohttp import web
 
 from sandbox.api import Api
 from sandbox.faults import BadRule, Faults, Rule
+from sandbox.inputs import BadInput, read_json
 from sandbox.options import BadOption, changed
+from sandbox.record_control import RecordControl
 from sandbox.state import ALL_TYPES, PREFIX, Link, State, seeded
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
-
-
-class BadInput(ValueError):
-    """What came in cannot be used; the text names the field."""
 
 
 class Control:
@@ -42,6 +39,7 @@ class Control:
             ("GET", "options", self.get_options),
             ("PATCH", "options", self.patch_options),
             ("POST", "reset", self.reset),
+            *RecordControl(self._api).table(),
         ]
         return [web.route(method, f"/_sandbox/{path}", _guarded(handler)) for method, path, handler in table]
 
@@ -58,7 +56,7 @@ class Control:
 
     async def put_links(self, request: web.Request) -> web.Response:
         """Add links: a list of {relationtype, parentid, childid, undeletable?}."""
-        documents = await _json(request)
+        documents = await read_json(request)
         if not isinstance(documents, list):
             raise BadInput("send a list of links")
         state = self._api.state
@@ -78,7 +76,7 @@ class Control:
 
     async def generate_links(self, request: web.Request) -> web.Response:
         """Many links: {relationtype, parents, children_per_parent, first_parent?, first_child?}."""
-        wish = await _json(request)
+        wish = await read_json(request)
         if not isinstance(wish, dict):
             raise BadInput("send an object")
         kind = _kind(wish)
@@ -93,7 +91,7 @@ class Control:
 
     async def put_rights(self, request: web.Request) -> web.Response:
         """What cannot be seen or deleted: {hidden_types?, hidden_parents?, undeletable_types?}."""
-        wish = await _json(request)
+        wish = await read_json(request)
         if not isinstance(wish, dict) or set(wish) - {"hidden_types", "hidden_parents", "undeletable_types"}:
             raise BadInput("send hidden_types, hidden_parents or undeletable_types")
         for name, values in wish.items():
@@ -132,7 +130,7 @@ class Control:
 
     async def post_faults(self, request: web.Request) -> web.Response:
         """Add one rule or a list of them."""
-        documents = await _json(request)
+        documents = await read_json(request)
         self._api.faults.add(
             [Rule.from_document(each) for each in (documents if isinstance(documents, list) else [documents])]
         )
@@ -149,7 +147,7 @@ class Control:
 
     async def patch_options(self, request: web.Request) -> web.Response:
         """Change some options."""
-        changes = await _json(request)
+        changes = await read_json(request)
         if not isinstance(changes, dict):
             raise BadInput("send an object of options")
         self._api.options = changed(self._api.options, changes)
@@ -180,13 +178,6 @@ def _guarded(handler: Handler) -> Handler:
             return web.json_response({"error": str(error)}, status=400)
 
     return guarded
-
-
-async def _json(request: web.Request) -> Any:
-    try:
-        return json.loads(await request.read())
-    except (ValueError, RecursionError):
-        raise BadInput("the body is not JSON") from None
 
 
 def _kind(document: dict[str, Any]) -> str:

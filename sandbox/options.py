@@ -39,6 +39,8 @@ class SandboxOptions:
     read_absent: Literal["missing", "empty"] = "missing"  # how an id without links shows. Facts 6.1 [O]
     read_nothing: Literal["object", "list"] = "object"  # {} or [] when no id has links. Facts 6.1 [I]
     create_existing_code: int = 0  # create of a link that is there. Facts 6.2 [U]
+    record_ids: Literal["number", "text"] = "number"  # ids of records of read. Facts 7.1 [O]
+    record_count: Literal["number", "null"] = "number"  # cntabsolute of a read of records. Facts 7.1 [O]
     log_size: int = 100_000  # requests kept in the log
 
 

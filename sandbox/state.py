@@ -5,6 +5,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sandbox.records import Records
+
 PREFIX = "urn:onoffice-de-ns:smart:2.5:relationTypes:"
 Link = tuple[str, int, int]  # short relation type, parentid, childid
 
@@ -89,6 +91,7 @@ class State:
         self.undeletable_types: set[str] = set()
         self.hidden_types: set[str] = set()  # look empty to reads, answer 80 to deletes
         self.hidden_parents: set[int] = set()
+        self.records = Records()
         self.log: deque[LoggedRequest] = deque(maxlen=log_size)
         self.times: dict[str, list[float]] = defaultdict(list)  # arrivals per account
         self.counts: Counter[str] = Counter()

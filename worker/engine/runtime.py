@@ -8,15 +8,13 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import EX_SOFTWARE
 
-import redis.asyncio
 import structlog
 from celery.worker import state
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from worker.engine.claimer import Claimer, Held, KnownTasks
 from worker.engine.claims import Claims, Window
 from worker.engine.conductor import Conductor
+from worker.engine.connections import connect
 from worker.engine.entry import Entry, Settled
 from worker.engine.gate import Gate
 from worker.engine.inbox import Inbox, Letter
@@ -36,7 +34,6 @@ from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
 from worker.stores.rows import Rows
 from worker.stores.runs import RunFeed
-from worker.stores.scripts import AsyncRedis
 from worker.stores.sightings import StoredSightings
 from worker.unlinking.errors import UnknownAccount
 from worker.unlinking.judging import Policy
@@ -44,9 +41,7 @@ from worker.unlinking.outcome import CANCELLED, dead
 
 log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
-MAX_CONNECTIONS = 1000  # a few per account; redis-py refuses the 101st otherwise
 TUNE_EVERY = 0.25  # seconds
-REDIS_TIMEOUT = 5.0  # seconds; a half-open connection is dropped after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +92,8 @@ class Runtime:
         """Make everything and start it. Redis may be away: all of it waits for Redis by itself."""
         options = self._options
         self._loop = asyncio.get_running_loop()
-        self._queue = _connect(options.queue_url)
-        self._store = self._queue if options.records_url == options.queue_url else _connect(options.records_url)
+        self._queue = connect(options.queue_url)
+        self._store = self._queue if options.records_url == options.queue_url else connect(options.records_url)
         owner = secrets.token_hex(6)
         deliveries = Deliveries(self._queue, owner, options.lease)
         self._halts = Halts(self._store)
@@ -260,19 +255,6 @@ class Runtime:
         await self._queue.aclose()
         if self._store is not self._queue:
             await self._store.aclose()
-
-
-def _connect(url: str) -> AsyncRedis:
-    """A client that fails fast and repeats no command by itself: a script may have run though its reply was lost."""
-    return redis.asyncio.Redis.from_url(
-        url,
-        socket_timeout=REDIS_TIMEOUT,
-        socket_connect_timeout=REDIS_TIMEOUT,
-        socket_keepalive=True,
-        health_check_interval=5,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=MAX_CONNECTIONS,
-    )
 
 
 def _report_end(task: "asyncio.Task[None]") -> None:
