@@ -67,6 +67,17 @@ class Settings(BaseSettings):
     verify: Literal["ambiguous", "always"] = "ambiguous"
     require_proof: bool = False  # true: an absence nobody can vouch for is a dead letter
 
+    notify_webhook: SecretStr | None = None  # address that gets JSON when something needs a person
+    notify_webhook_file: Path | None = None
+    notify_email: str | None = None  # who gets e-mail then; several with commas
+    notify_email_from: str | None = None
+    notify_smtp_host: str | None = None
+    notify_smtp_port: int = Field(587, ge=1, le=65535)
+    notify_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    notify_smtp_user: str | None = None
+    notify_smtp_password: SecretStr | None = None
+    notify_smtp_password_file: Path | None = None
+
     log_format: Literal["json", "console"] = "console"
 
 
