@@ -7,7 +7,7 @@ import redis
 import typer
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, bulk_run, dead, doctor, history, jobs, processes, reconcile
+from gateway.commands import accounts, bulk_run, dead, doctor, history, jobs, processes, reconcile, reconcile_status
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.unlinking.plan import PlanRefused
@@ -29,6 +29,7 @@ bulk = typer.Typer(help="Bulk clean-ups: planned, braked, resumable, undoable.",
 for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
     bulk.command()(command)
 app.add_typer(bulk, name="bulk")
+reconcile.app.command()(reconcile_status.status)
 app.add_typer(reconcile.app, name="reconcile")
 app.command()(doctor.doctor)
 app.command()(processes.worker)
