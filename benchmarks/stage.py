@@ -25,7 +25,7 @@ SAQ = ROOT / ".bench" / "saq" / "bin" / "python"
 ARQ = ROOT / ".bench" / "arq" / "bin" / "python"
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-PATIENCE = 180.0  # seconds
+PATIENCE = 900.0  # seconds
 
 
 def wait_until(what: Callable[[], Any], every: float = 0.01, patience: float = PATIENCE) -> None:

@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     visibility_timeout: float = Field(30.0, ge=3, le=3600)  # lease of a claimed job; renewed every third of it
     verify: Literal["ambiguous", "always"] = "ambiguous"
     require_proof: bool = False  # true: an absence nobody can vouch for is a dead letter
+    keep_confirmation: bool = False  # true: an appointment's participant is unlinked only once its status is saved
 
     notify_webhook: SecretStr | None = None  # address that gets JSON when something needs a person
     notify_webhook_file: Path | None = None

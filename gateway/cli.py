@@ -2,15 +2,17 @@
 
 import sys
 
-import click
 import redis
 import typer
+from typer.exceptions import TyperException
 
 from config.errors import ConfigurationError
 from gateway.commands import accounts, bulk_run, dead, doctor, history, jobs, processes, reconcile, reconcile_status
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.unlinking.plan import PlanRefused
+
+INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 app = typer.Typer(
     help="Deletes relations in onOffice enterprise: no job lost, no outcome guessed, no limit exceeded.",
@@ -44,15 +46,13 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
     try:
-        return int(app(arguments, standalone_mode=False) or Exit.DONE)
-    except click.exceptions.Exit as end:
-        return int(end.exit_code)
-    except click.ClickException as error:
-        error.show()
+        ended = int(app(arguments, standalone_mode=False) or Exit.DONE)
+        return _stopped() if ended == INTERRUPTED else ended
+    except TyperException as error:
+        note(error.format_message() + _help_hint(error))
         return Exit.BAD_INPUT
-    except click.Abort:
-        note("stopped")
-        return Exit.NOT_ALL_SUCCEEDED
+    except typer.Abort:
+        return _stopped()
     except ConfigurationError as error:
         for fault in error.faults:
             note(fault)
@@ -66,6 +66,16 @@ def run(arguments: list[str]) -> int:
     except redis.exceptions.RedisError as error:
         note(f"Redis cannot be reached: {error}; start it, or check UNLINKER_REDIS_URL (`unlinker doctor` tells more)")
         return Exit.UNREACHABLE
+
+
+def _stopped() -> int:
+    note("stopped")
+    return Exit.NOT_ALL_SUCCEEDED
+
+
+def _help_hint(error: TyperException) -> str:
+    context = getattr(error, "ctx", None)  # usage errors have one
+    return f" (`{context.command_path} --help` tells more)" if context is not None else ""
 
 
 if __name__ == "__main__":

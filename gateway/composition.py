@@ -10,6 +10,7 @@ from redis.retry import Retry
 from config.accounts import Account, load_accounts
 from config.embedded_valkey import ensure_running
 from config.settings import Settings
+from tasks.redriving import Redriver
 from tasks.replay import Replayer
 from worker.engine.reading_desk import DeskOptions
 from worker.engine.runtime import AccountAccess, RuntimeOptions
@@ -20,6 +21,7 @@ from worker.stores.journal import Journal
 from worker.stores.runs import Runs
 from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
+from worker.unlinking.redriving import RedrivePolicy
 
 REDIS_TIMEOUT = 5.0  # seconds
 WINDOW = 400  # jobs one worker process holds at once, to begin with
@@ -58,6 +60,7 @@ class Doors:
     wishes: Wishes
     dead_letters: DeadLetters
     replayer: Replayer
+    redriver: Redriver
     journal: Journal
     audit: Audit
     runs: Runs
@@ -66,12 +69,14 @@ class Doors:
 def open_doors(settings: Settings) -> Doors:
     """All of them, on the settings' servers. Raises ConfigurationError."""
     client = connect(find_urls(settings).records)
-    wishes = Wishes(client)
+    wishes, letters = Wishes(client), DeadLetters(client)
+    replayer = Replayer(wishes, time.time)
     return Doors(
         client=client,
         wishes=wishes,
-        dead_letters=DeadLetters(client),
-        replayer=Replayer(wishes, time.time),
+        dead_letters=letters,
+        replayer=replayer,
+        redriver=Redriver(letters, replayer, RedrivePolicy(), time.time),
         journal=Journal(client),
         audit=Audit(client),
         runs=Runs(client),
@@ -93,6 +98,7 @@ def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
             max_attempts=settings.max_attempts,
             verify_always=settings.verify == "always",
             require_proof=settings.require_proof,
+            keep_confirmation=settings.keep_confirmation,
         ),
     )
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from gateway.exits import CommandError, Exit
-from worker.stores.dead_letters import Filter
 from worker.stores.journal import Wanted
+from worker.stores.letter import Filter
 from worker.unlinking.errors import REASONS
 from worker.unlinking.relation_types import RelationTypeError, parse_relationtype
 

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from gateway.exits import CommandError, Exit
 from gateway.output import note
-from worker.stores.dead_letters import DeadLetters, Filter
+from worker.stores.dead_letters import DeadLetters
+from worker.stores.letter import Filter
 from worker.stores.runs import Pace, Run, Runs
 from worker.unlinking.errors import REASONS
 from worker.unlinking.runs import RunState

@@ -1,17 +1,17 @@
 """Moving many letters: how many at most, how fast, with progress, stopped and resumed at any moment."""
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import redis
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway import operator
 from gateway.exits import CommandError, Exit
-from worker.stores.dead_letters import Letter
+from gateway.progress import progress
+from tasks.pacer import Pacer
+from worker.stores.letter import Letter
 
 CAP = 500  # letters moved without --all or --max
 FASTEST_STEP = 500  # letters moved in one round trip
@@ -56,33 +56,47 @@ def read_order(
     return Order(because=because, most=most, all=all_, dry_run=dry_run, yes=yes)
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How a command moves letters, and tells of it."""
+
+    step: Step
+    takes: Callable[[Letter], bool]  # what is not taken is left out
+    rate: float | None  # letters a second; None: as fast as it goes
+    json: bool
+
+
 @dataclass(slots=True)
 class Moved:
     """What became of it."""
 
     count: int = 0  # moved by this call
     gone: int = 0  # somebody else had moved them before
-    skipped: int = 0  # left out
+    left_out: int = 0
     stopped: bool = False  # by Ctrl-C
 
 
-def move(portions: Iterable[Sequence[Letter]], step: Step, rate: float | None, total: int) -> Moved:
-    """Do `step` with all letters, at most `rate` a second. What is stopped goes on when it is called again."""
+def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Moved:
+    """Move all letters. What is stopped goes on when it is called again. Raises CommandError when Redis goes away."""
     moved = Moved()
-    size = FASTEST_STEP if rate is None else max(1, min(FASTEST_STEP, int(rate / STEPS_A_SECOND)))
-    with _progress() as progress:
-        task = progress.add_task("letters", total=total)
-        begin = time.monotonic()
-        try:
+    size = FASTEST_STEP if means.rate is None else max(1, min(FASTEST_STEP, int(means.rate / STEPS_A_SECOND)))
+    pacer = None if means.rate is None else Pacer(means.rate)
+    try:
+        with progress("letters", total) as advance:
             for some in _portioned(portions, size):
-                count = len(step(some))
+                taken = [letter for letter in some if means.takes(letter)]
+                count = len(means.step(taken))
                 moved.count += count
-                moved.gone += len(some) - count
-                progress.update(task, advance=len(some))
-                if rate is not None:
-                    time.sleep(max(0.0, begin + (moved.count + moved.gone) / rate - time.monotonic()))
-        except KeyboardInterrupt:
-            moved.stopped = True
+                moved.gone += len(taken) - count
+                moved.left_out += len(some) - len(taken)
+                advance(len(some))
+                if pacer is not None:
+                    pacer.keep(len(taken))
+    except KeyboardInterrupt:
+        moved.stopped = True
+    except redis.exceptions.RedisError as error:
+        text = f"Redis failed after {moved.count} letters: {error}; the same command goes on with the rest"
+        raise CommandError(Exit.UNREACHABLE, text) from None
     return moved
 
 
@@ -90,9 +104,3 @@ def _portioned(portions: Iterable[Sequence[Letter]], size: int) -> Iterable[Sequ
     for portion in portions:
         for start in range(0, len(portion), size):
             yield portion[start : start + size]
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)

@@ -11,6 +11,8 @@ from rich.text import Text
 OUTCOME_STYLE = {
     "unlinked": "green",
     "already_absent": "green",
+    "restored": "green",
+    "already_present": "green",
     "dead": "red",
     "expired": "red",
     "cancelled": "yellow",
@@ -54,7 +56,9 @@ def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequen
 
 
 def _text(cell: object) -> str:
-    return "" if cell is None else str(cell)
+    """Texts come from strangers: what a terminal might obey is shown, not sent."""
+    text = "" if cell is None else str(cell)
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 JOB_COLUMNS = ("id", "relationtype", "parentid", "childid", "status", "outcome", "reason", "code", "message")

@@ -7,12 +7,14 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.api import Api
+from sandbox.appointments import CONFIRMATIONS
 from sandbox.faults import BadRule, Faults, Rule
 from sandbox.inputs import BadInput, read_json
 from sandbox.options import BadOption, changed
 from sandbox.record_control import RecordControl
 from sandbox.state import ALL_TYPES, PREFIX, Link, State, seeded
 
+RIGHTS = ("hidden_types", "hidden_parents", "undeletable_types", "unknown_records")
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -51,17 +53,24 @@ class Control:
                 "links": [_link_document(link) for link in sorted(state.links)],
                 "undeletable": [_link_document(link) for link in sorted(state.undeletable)],
                 "undeletable_types": sorted(state.undeletable_types),
+                "confirmations": [
+                    {**_link_document(link), "confirmation": status}
+                    for link, status in sorted(state.confirmations.items())
+                ],
             }
         )
 
     async def put_links(self, request: web.Request) -> web.Response:
-        """Add links: a list of {relationtype, parentid, childid, undeletable?}."""
+        """Add links: a list of {relationtype, parentid, childid, undeletable?, confirmation?}."""
         documents = await read_json(request)
         if not isinstance(documents, list):
             raise BadInput("send a list of links")
         state = self._api.state
         links = [_link(document) for document in documents]
+        statuses = {link: _status(each) for link, each in zip(links, documents, strict=True) if "confirmation" in each}
         state.add(links)
+        for link, status in statuses.items():
+            state.confirm(link, status)
         state.undeletable |= {
             link for link, document in zip(links, documents, strict=True) if document.get("undeletable")
         }
@@ -90,10 +99,10 @@ class Control:
         return web.json_response({"links": len(self._api.state.links)})
 
     async def put_rights(self, request: web.Request) -> web.Response:
-        """What cannot be seen or deleted: {hidden_types?, hidden_parents?, undeletable_types?}."""
+        """What cannot be seen, deleted or linked: some of RIGHTS, each a list."""
         wish = await read_json(request)
-        if not isinstance(wish, dict) or set(wish) - {"hidden_types", "hidden_parents", "undeletable_types"}:
-            raise BadInput("send hidden_types, hidden_parents or undeletable_types")
+        if not isinstance(wish, dict) or set(wish) - set(RIGHTS):
+            raise BadInput(f"send some of {', '.join(RIGHTS)}")
         for name, values in wish.items():
             if not isinstance(values, list):
                 raise BadInput(f"{name} must be a list")
@@ -120,6 +129,8 @@ class Control:
                 "worst_second": {account: state.worst_window(account) for account in state.times},
                 "deleted": sum(state.deleted.values()),
                 "deleted_twice": [_link_document(link) for link, times in state.deleted.items() if times > 1],
+                "created": sum(state.created.values()),
+                "created_existing": [_link_document(link) for link in state.created_existing],
                 "links": len(state.links),
             }
         )
@@ -194,6 +205,13 @@ def _link(document: object) -> Link:
     if not all(isinstance(each, int) for each in ids):
         raise BadInput("parentid and childid must be integers")
     return _kind(document), document["parentid"], document["childid"]
+
+
+def _status(document: dict[str, Any]) -> str:
+    status = document["confirmation"]
+    if document.get("relationtype") != "calendar:address" or status not in CONFIRMATIONS.values():
+        raise BadInput(f"confirmation is for calendar:address, and one of {', '.join(CONFIRMATIONS.values())}")
+    return str(status)
 
 
 def _link_document(link: Link) -> dict[str, object]:

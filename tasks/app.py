@@ -6,6 +6,8 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
+from tasks.undo import NAME as UNDO
+from tasks.undo import Undo
 from tasks.unlink import NAME as UNLINK
 from tasks.unlink import Unlink
 from tasks.unlink_many import NAME as UNLINK_MANY
@@ -28,7 +30,7 @@ class UnlinkerApp(Celery):
     runtime: Runtime
 
 
-TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany)
+TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo)
 
 
 def make_worker_app(
@@ -40,7 +42,7 @@ def make_worker_app(
     for task in tasks:
         app.register_task(task())
     names = frozenset(name for name in app.tasks if name.startswith("unlinker."))
-    app.runtime = Runtime(options, KnownTasks(names, UNLINK, UNLINK_MANY))
+    app.runtime = Runtime(options, KnownTasks(names, UNLINK, UNLINK_MANY, UNDO))
     app.steps["consumer"].add(NoteConsumer)
     app.conf.update(celery_options)
     app.conf.update(

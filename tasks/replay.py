@@ -3,37 +3,72 @@
 import uuid
 from collections.abc import Callable, Sequence
 
-from tasks.unlink import NAME
+from tasks import undo, unlink
 from worker.engine import envelope
-from worker.stores.dead_letters import Letter
+from worker.stores import keys
+from worker.stores.letter import Letter
 from worker.stores.records import Fields
 from worker.stores.wishes import Accepted, Wish, Wishes
+from worker.unlinking.job import Job
 
-CARRIED = ("run", "row")  # of the record; where the wish came from
+BULK = keys.QUEUES[2]
 
 
 class Replayer:
-    """Sends dead letters again. Raises redis.exceptions.RedisError."""
+    """Sends dead letters again. Raises redis.exceptions.RedisError.
+
+    A letter is moved exactly once, whoever else tries, and whatever dies meanwhile. Letters that name nothing to unlink
+    are passed over.
+    """
 
     def __init__(self, wishes: Wishes, clock: Callable[[], float]) -> None:
         self._wishes = wishes
         self._clock = clock  # Unix seconds
 
-    def replay(self, letters: Sequence[Letter], *, redrive: bool = False) -> list[str]:
-        """The ids of the new jobs. A letter is moved exactly once, whoever else tries, and whatever dies meanwhile.
+    def replay(self, letters: Sequence[Letter]) -> list[str]:
+        """Somebody asked for it, who knows that they are still meant; the ids of the new jobs.
 
-        Letters that name no relation are passed over. `redrive`: nobody asked for it, so it is counted.
+        A deadline that has passed is left out; one that has not stays.
         """
-        wishes = [wish for letter in letters if (wish := self._wish(letter, redrive=redrive)) is not None]
-        moved = zip(wishes, self._wishes.enqueue_many(wishes), strict=True)
-        return [wish.job.id for wish, how in moved if how is not Accepted.GONE]
+        now = self._clock()
+        alive = [(letter, letter.not_after if (letter.not_after or 0) > now else None) for letter in letters]
+        return self._move([self._wish(letter, not_after, redrives=0) for letter, not_after in alive])
 
-    def _wish(self, letter: Letter, *, redrive: bool) -> Wish | None:
-        job = letter.job(str(uuid.uuid4()), self._clock())
-        if job is None:
+    def redrive(self, letters: Sequence[Letter]) -> list[str]:
+        """Nobody asked for it: the deadline stays, and what is past it stays dead."""
+        now = self._clock()
+        alive = [(letter, letter.deadline) for letter in letters if letter.deadline > now]
+        return self._move([self._wish(letter, end, redrives=letter.redrives + 1) for letter, end in alive])
+
+    def _move(self, wishes: Sequence[Wish | None]) -> list[str]:
+        possible = [wish for wish in wishes if wish is not None]
+        moved: list[str] = []
+        for queue in sorted({wish.queue for wish in possible}):
+            some = [wish for wish in possible if wish.queue == queue]
+            accepted = zip(some, self._wishes.enqueue_many(some), strict=True)
+            moved += [wish.job.id for wish, how in accepted if how is not Accepted.GONE]
+        return moved
+
+    def _wish(self, letter: Letter, not_after: float | None, redrives: int) -> Wish | None:
+        if not letter.names_relation:
             return None
-        extra: Fields = {name: letter.record[name] for name in CARRIED if name in letter.record}
-        extra["replay_of"] = letter.id
-        extra["replays"] = letter.replays + 1
-        extra["redrives"] = letter.redrives + 1 if redrive else 0
-        return Wish(job, envelope.write(NAME, job.id, job.as_arguments()), letter=letter.id, extra=extra)
+        job = Job(
+            id=str(uuid.uuid4()),
+            relation=letter.relation,
+            terms=letter.terms(not_after),
+            restore=letter.restore,
+            confirmation=letter.confirmation,
+        )
+        extra: Fields = {"replay_of": letter.id, "replays": letter.replays + 1, "redrives": redrives}
+        if letter.run is not None:
+            extra |= {name: letter.record[name] for name in ("run", "row") if name in letter.record}
+        if job.restore:
+            return _restoring(job, letter.id, extra)
+        return Wish(job, envelope.write(unlink.NAME, job.id, job.as_arguments()), letter=letter.id, extra=extra)
+
+
+def _restoring(job: Job, letter: str, extra: Fields) -> Wish:
+    """What was to bring a link back is replayed as that: a chunk of one row, under the id of the new job."""
+    named = {"run": extra.get("run"), "first_row": int(extra.get("row", 0))} if "run" in extra else {}
+    message = envelope.write(undo.NAME, job.id, undo.arguments_for(job) | named, BULK)
+    return Wish(job, message, queue=BULK, letter=letter, extra=extra)

@@ -1,32 +1,27 @@
 """`unlinker dead`: list, show, replay, discard, export dead letters."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from config.settings import load_settings
-from gateway import operator
-from gateway.composition import open_doors
+from gateway.commands import dead_moves
+from gateway.composition import Doors, open_doors
 from gateway.exits import CommandError, Exit
 from gateway.expanding import expanding
 from gateway.export import Format, Sink, write_documents
 from gateway.filters import Json, read_filter
-from gateway.moving import Moved, Order, Step, move, read_order
 from gateway.output import ago, note, print_json, print_table
-from worker.stores.audit import Act
-from worker.stores.dead_letters import DeadLetters, Filter, Letter
+from worker.stores.letter import Filter, Letter
 from worker.unlinking.errors import REASONS, Replay
+from worker.unlinking.redriving import RedrivePolicy
 
 app = typer.Typer(help="Dead letters: jobs that could not be done, kept until you say.", no_args_is_help=True)
-COLUMNS = ("id", "ended", "reason", "code", "relationtype", "parentid", "childid", "account", "run", "message")
+RELATION = ("relationtype", "parentid", "childid", "account")
+COLUMNS = ("id", "ended", "action", "reason", "code", *RELATION, "run", "message")
 MESSAGE_SHOWN = 60  # characters, in a table
-USELESS = frozenset(name for name, error in REASONS.items() if error.replay is Replay.USELESS)
-
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These letters; else those the filter fits.")]
 
 
 @app.command("list")
@@ -78,13 +73,13 @@ def show(
 
     Example: unlinker dead show 0b7c6a3e-...
     """
-    letter = _found(open_doors(load_settings()).dead_letters, letter_id)
-    document = letter.document() | explanation(letter.reason)
+    letter = _found(open_doors(load_settings()), letter_id)
+    document = letter.document() | explanation(letter.reason, restore=letter.restore)
     if json_:
         print_json(document)
         return
     now = time.time()
-    print_table(None, ("", ""), [[name, value] for name, value in _told(document, now)])
+    print_table(None, ("", ""), [[name, value] for name, value in _told(letter, document, now)])
     attempts: Any = document["attempts"]
     if attempts:
         rows = [
@@ -101,10 +96,12 @@ def show(
         print_table("attempts", ("when", "verdict", "code", "took", "request", "text"), rows)
 
 
-def _told(document: dict[str, object], now: float) -> list[tuple[str, object]]:
+def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple[str, object]]:
     code, message = document["code"], document["message"]
+    names = f"{document['relationtype']} {document['parentid']} -> {document['childid']}"
     lines = [
-        ("relation", f"{document['relationtype']} {document['parentid']} -> {document['childid']}"),
+        ("relation", names if letter.names_relation else "none that could be read"),
+        ("wanted", "to be there again (an undo)" if letter.restore else "to be gone"),
         ("account", document["account"]),
         ("reason", document["reason"]),
         ("what happened", document["happened"]),
@@ -117,49 +114,32 @@ def _told(document: dict[str, object], now: float) -> list[tuple[str, object]]:
         ("row", document["row"]),
         ("workers that died with it", document["deaths"] or None),
         ("replay of", document["replay_of"]),
+        ("by itself", _next_redrive(letter, now)),
+        ("command", f'unlinker dead {_command(letter)} {letter.id} --because "..."'),
     ]
     return [(name, value) for name, value in lines if value not in (None, "")]
 
 
-def explanation(reason: str) -> dict[str, object]:
-    """What a reason means, in plain words."""
+def _command(letter: Letter) -> str:
+    return "discard" if letter.replay is Replay.USELESS or not letter.names_relation else "replay"
+
+
+def _next_redrive(letter: Letter, now: float) -> str | None:
+    if letter.replay is not Replay.TRANSIENT:
+        return None
+    at = RedrivePolicy().next_at(letter.ended_at, letter.redrives)
+    if at is None or letter.deadline <= max(at, now):
+        return f"tried {letter.redrives} times; not again"
+    return f"tried {letter.redrives} times; again {'now' if at <= now else f'in {(at - now) / 60:.0f} min'}"
+
+
+def explanation(reason: str, *, restore: bool = False) -> dict[str, object]:
+    """What a reason means, in plain words. `restore`: the job was to bring a link back."""
     error = REASONS.get(reason)
     if error is None:
         return {"happened": "No reason was kept.", "advice": "Look at the attempts.", "replay": str(Replay.MENDED)}
-    return {"happened": error.happened, "advice": error.advice, "replay": str(error.replay)}
-
-
-@app.command()
-@expanding("wanted", read_filter)
-@expanding("order", read_order)
-def replay(
-    wanted: Filter,
-    order: Order,
-    ids: Ids = None,
-    rate: Annotated[float, typer.Option("--rate", min=0.1, help="Letters a second.")] = 200.0,
-    force: Annotated[bool, typer.Option("--force", help="Those too that cannot succeed as they are.")] = False,
-    json_: Json = False,
-) -> None:
-    """Send dead letters again as new jobs, each exactly once, however often this is stopped and run again.
-
-    Example: unlinker dead replay --reason MissingRight --because "right granted" --all
-    """
-    doors = open_doors(load_settings())
-    chosen = Choice(doors.dead_letters, wanted, ids, frozenset() if force else USELESS)
-    _carry_out("replay", chosen, order, Means(doors.replayer.replay, rate, json=json_))
-
-
-@app.command()
-@expanding("wanted", read_filter)
-@expanding("order", read_order)
-def discard(wanted: Filter, order: Order, ids: Ids = None, json_: Json = False) -> None:
-    """Give dead letters up: they leave the list; their jobs stay known for eight days.
-
-    Example: unlinker dead discard --reason UnknownRelationType --because "sender mended" --all
-    """
-    letters = open_doors(load_settings()).dead_letters
-    chosen = Choice(letters, wanted, ids, frozenset())
-    _carry_out("discard", chosen, order, Means(lambda some: letters.discard([x.id for x in some]), None, json=json_))
+    happened, advice = error.explain(restore=restore)
+    return {"happened": happened, "advice": advice, "replay": str(error.replay)}
 
 
 @app.command()
@@ -179,82 +159,18 @@ def export(
     note(f"{count} letters" + (f" in {out}" if out else ""))
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The letters a command is about."""
-
-    letters: DeadLetters
-    wanted: Filter
-    ids: list[str] | None
-    leave_out: frozenset[str]  # reasons
-
-    def __post_init__(self) -> None:
-        if self.ids and self.wanted.document():
-            raise CommandError(Exit.BAD_INPUT, "name letters or give a filter, not both")
-
-    def document(self) -> dict[str, object]:
-        """For the audit."""
-        return {"ids": self.ids} if self.ids else self.wanted.document()
-
-    def count(self) -> tuple[int, int]:
-        """How many it is about, and how many are left out."""
-        if self.ids:
-            out = sum(letter.reason in self.leave_out for letter in self._named())
-            return len(self.ids) - out, out
-        reasons = self.leave_out if self.wanted.reason is None else self.leave_out & {self.wanted.reason}
-        out = sum(self.letters.count(replace(self.wanted, reason=name)) for name in reasons)
-        return self.letters.count(self.wanted) - out, out
-
-    def walk(self) -> Iterator[Sequence[Letter]]:
-        """The letters in portions."""
-        for some in [self._named()] if self.ids else self.letters.walk(self.wanted):
-            yield [letter for letter in some if letter.reason not in self.leave_out]
-
-    def _named(self) -> list[Letter]:
-        return [_found(self.letters, letter_id) for letter_id in self.ids or ()]
+def _found(doors: Doors, letter_id: str) -> Letter:
+    letter = doors.dead_letters.letter(letter_id)
+    if letter is not None:
+        return letter
+    job = doors.wishes.document(letter_id) or {}
+    if "replayed_as" in job:
+        raise CommandError(Exit.BAD_INPUT, f"{letter_id} was replayed: see `unlinker job {job['replayed_as']}`")
+    if "discarded_at" in job:
+        raise CommandError(Exit.BAD_INPUT, f"{letter_id} was discarded; `unlinker audit` tells by whom and why")
+    raise CommandError(Exit.BAD_INPUT, f"no dead letter {letter_id!r}; `unlinker job {letter_id}` may tell more")
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """How a command moves letters, and tells of it."""
-
-    step: Step
-    rate: float | None
-    json: bool
-
-
-def _carry_out(action: str, chosen: Choice, order: Order, means: Means) -> None:
-    count, left_out = chosen.count()
-    if left_out:
-        note(f"{left_out} letters are left out: they cannot succeed as they are (--force takes them too)")
-    if order.dry_run:
-        _answer(action, Moved(skipped=left_out), count, means)
-        return
-    because = order.check(action, count)
-    audit = open_doors(load_settings()).audit
-    act = Act(action=f"dead {action}", by=operator.name(), because=because, wanted=chosen.document())
-    audit.note(act)
-    moved = move(chosen.walk(), means.step, means.rate, count)
-    moved.skipped = left_out
-    audit.note(replace(act, count=moved.count))
-    _answer(action, moved, count, means)
-    if moved.stopped:
-        note("stopped; the same command goes on with the rest")
-        raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)
-
-
-def _answer(action: str, moved: Moved, count: int, means: Means) -> None:
-    if means.json:
-        print_json(
-            {"action": action, "count": count, "moved": moved.count, "gone": moved.gone, "left_out": moved.skipped}
-        )
-        return
-    gone = f", {moved.gone} were gone already" if moved.gone else ""
-    note(f"{action}: {moved.count} of {count} letters{gone}")
-
-
-def _found(letters: DeadLetters, letter_id: str) -> Letter:
-    letter = letters.letter(letter_id)
-    if letter is None:
-        raise CommandError(Exit.BAD_INPUT, f"no dead letter {letter_id!r}; `unlinker job {letter_id}` tells more")
-    return letter
+app.command()(dead_moves.replay)
+app.command()(dead_moves.discard)
+app.command()(dead_moves.redrive)

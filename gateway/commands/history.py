@@ -75,7 +75,7 @@ def audit(
     Example: unlinker audit --since 7d
     """
     after = moment("--since", since, time.time())
-    acts = [act.document() for act in open_doors(load_settings()).audit.acts(after)][-limit:]
+    acts = [act.document() for act in open_doors(load_settings()).audit.acts(after, limit)]
     if json_:
         print_json(acts)
         return

@@ -22,7 +22,7 @@ from worker.stores.halts import ALL, Halt, HaltedBy, decode
 from worker.stores.wishes import Accepted, Cancelled, Wish, Wishes
 from worker.unlinking.errors import UnlinkError
 from worker.unlinking.job import DEFAULT_ACCOUNT, Job
-from worker.unlinking.outcome import Kind, Outcome
+from worker.unlinking.outcome import SUCCESSES, Kind, Outcome
 
 POLL = 0.05  # seconds between looks at a job that is waited for
 LASTING_HALTS = (HaltedBy.OPERATOR, HaltedBy.CREDENTIALS)  # nothing to wait for: somebody has to mend something
@@ -119,8 +119,15 @@ def _report(client: "redis.Redis", wishes: Wishes, job_id: str, *, wait: bool, t
         if wait:
             raise _not_ended(client, document, timeout)
         return
-    if document.get("outcome") not in (Kind.UNLINKED, Kind.ALREADY_ABSENT):
+    if not _succeeded(document):
         raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)
+
+
+def _succeeded(document: dict[str, Any]) -> bool:
+    """Of a chunk: whether all its rows did."""
+    if document["outcome"] == "done":
+        return not any(document.get(kind) for kind in (Kind.DEAD, Kind.EXPIRED, Kind.CANCELLED))
+    return document["outcome"] in SUCCESSES
 
 
 def _wait_for_end(client: "redis.Redis", wishes: Wishes, job_id: str, timeout: float) -> dict[str, Any]:

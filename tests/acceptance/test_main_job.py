@@ -74,6 +74,7 @@ def test_a_stranger_that_cannot_import_us_gets_results_and_exceptions(house: Hou
         {**relation("calendar:address", 671, 153), "account": "nobody"},
         {"relationtype": "calendar:address", "parentid": 671},
         {**relation("calendar:address", 671, 153), "colour": "red"},
+        relation("calendar:address", True, -5),
     ]
     script = tmp_path / "stranger.py"
     script.write_text(STRANGER)
@@ -95,6 +96,7 @@ def test_a_stranger_that_cannot_import_us_gets_results_and_exceptions(house: Hou
         ["FAILURE", "UnknownRelationType"],
         ["FAILURE", "BadArguments"],
         ["FAILURE", "UnknownAccount"],
+        ["FAILURE", "BadArguments"],
         ["FAILURE", "BadArguments"],
         ["FAILURE", "BadArguments"],
     ]

@@ -1,5 +1,6 @@
 """Redis that dies, comes back, goes silent or cuts connections; messages that are none."""
 
+import base64
 import json
 import os
 import signal
@@ -104,6 +105,11 @@ def test_junk_is_kept_aside_and_the_rest_goes_on(house: House) -> None:
         "body": json.dumps({**message, "body": "%%%"}).encode(),
         "version": json.dumps({**message, "headers": {**message["headers"], "unlinker_version": 99}}).encode(),
         "eta": json.dumps({**message, "headers": {**message["headers"], "eta": "soon"}}).encode(),
+        "expires": json.dumps({**message, "headers": {**message["headers"], "expires": float("inf")}}).encode(),
+        "half a surrogate pair": json.dumps({**message, "headers": {**message["headers"], "id": "\ud800"}}).encode(),
+        "half a pair inside": json.dumps(
+            {**message, "body": base64.b64encode(b'[[], {"account": "\\ud800"}, {}]').decode()}
+        ).encode(),
         "huge": b"x" * (2 * 1024 * 1024),
     }
     for junk in spoilt.values():

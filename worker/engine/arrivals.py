@@ -8,7 +8,9 @@ from worker.stores.records import Admitted, Arrival, Fields, chunk_fields, recor
 from worker.unlinking.chunk import Chunk
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.errors import BadArguments, UnlinkError
-from worker.unlinking.job import Job, JobTerms, Relation
+from worker.unlinking.job import Job, JobTerms, Relation, read_terms
+
+SHOWN = 100  # characters of a faulty job's texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,18 @@ def arrive_job(claimed: Claimed, envelope: Envelope) -> Arrived:
         job = Job.from_arguments(envelope.id, envelope.arguments)
         return Arrived(claimed, envelope, job, record_fields(job))
     except UnlinkError as fault:
-        job = Job(id=envelope.id, relation=_as_given(envelope))
+        job = Job(id=envelope.id, relation=_as_given(envelope), terms=_terms_as_given(envelope))
         return Arrived(claimed, envelope, job, record_fields(job), fault)
 
 
-def arrive_chunk(claimed: Claimed, envelope: Envelope) -> Arrived:
-    """A message of `unlinker.unlink_many`."""
+def arrive_chunk(claimed: Claimed, envelope: Envelope, *, restore: bool) -> Arrived:
+    """A message of `unlinker.unlink_many`, or of `unlinker.undo`: then its links are to be there again."""
     try:
         _require_keywords(envelope)
-        chunk = Chunk.from_arguments(envelope.id, envelope.arguments)
+        chunk = Chunk.from_arguments(envelope.id, envelope.arguments, restore=restore)
         return Arrived(claimed, envelope, chunk, chunk_fields(chunk))
     except UnlinkError as fault:
-        chunk = Chunk(envelope.id, (), JobTerms(), run=envelope.id, first_row=0)
+        chunk = Chunk(envelope.id, (), _terms_as_given(envelope), run=envelope.id, first_row=0, restore=restore)
         return Arrived(claimed, envelope, chunk, chunk_fields(chunk), fault)
 
 
@@ -75,6 +77,16 @@ def _require_keywords(envelope: Envelope) -> None:
 
 def _as_given(envelope: Envelope) -> Relation:
     """What a faulty job named, as far as it can be shown; it reaches no request."""
-    numbers = [envelope.arguments.get(name) for name in ("parentid", "childid")]
-    parentid, childid = (number if isinstance(number, int) and abs(number) < 2**63 else 0 for number in numbers)
-    return Relation(str(envelope.arguments.get("relationtype", ""))[:100], parentid, childid)
+    parentid, childid = (_number(envelope.arguments.get(name)) for name in ("parentid", "childid"))
+    return Relation(str(envelope.arguments.get("relationtype", ""))[:SHOWN], parentid, childid)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else 0
+
+
+def _terms_as_given(envelope: Envelope) -> JobTerms:
+    """Whose job it was and who asked, so that its dead letter is found; what cannot be read is left out."""
+    given = {name: envelope.arguments.get(name) for name in ("account", "requested_by", "reason")}
+    texts = {name: value for name, value in given.items() if isinstance(value, str) and value}
+    return read_terms({name: value[:SHOWN] for name, value in texts.items()})

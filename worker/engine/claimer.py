@@ -41,6 +41,7 @@ class KnownTasks:
     names: frozenset[str]  # every task of the app
     unlink: str  # its messages are jobs
     unlink_many: str  # its messages are chunks of jobs
+    undo: str  # its messages are chunks of jobs whose links are to be there again
 
 
 class Ways(Protocol):
@@ -120,8 +121,8 @@ class Claimer:
                 await self._put_aside(one, found.why)
             elif found.task == self._tasks.unlink:
                 arrived.append(arrive_job(one, found))
-            elif found.task == self._tasks.unlink_many:
-                arrived.append(arrive_chunk(one, found))
+            elif found.task in (self._tasks.unlink_many, self._tasks.undo):
+                arrived.append(arrive_chunk(one, found, restore=found.task == self._tasks.undo))
             else:
                 await self._let_in_other(found, one)
         admitted = await self._records.admit([each.arrival for each in arrived])
@@ -146,13 +147,20 @@ class Claimer:
         held = self._hold(arrived, known)
         end = _end_at_once(arrived, known, held)
         if end is not None:
-            await self._settler.end_whole(held, end)
+            await self._end_early(held, end)
             return None
         eta = arrived.envelope.eta
         if eta is not None and eta > known.now:
             await self._delay(held, eta - known.now)
             return None
         return held
+
+    async def _end_early(self, held: Held, end: Outcome) -> None:
+        """Rows that end dead do so one by one: once the chunk's message is acked, only their letters name them."""
+        if isinstance(held, OpenChunk) and held.chunk.rows and end is not CANCELLED:
+            await self._settler.end([(entry, end) for entry in await self.open(held)])
+        else:
+            await self._settler.end_whole(held, end)
 
     def _hold(self, arrived: Arrived, known: Admitted) -> Held:
         claim, content = arrived.claimed.claim, arrived.content

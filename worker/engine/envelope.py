@@ -6,6 +6,7 @@ Reading never raises: what is no message for us comes back as Junk with a senten
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ from worker.stores import keys
 VERSION = 1  # of the job's payload; the header is ours, strangers leave it out
 VERSION_HEADER = "unlinker_version"
 ORIGIN = "unlinker"
+END_OF_TIME = 253_402_300_800  # Unix seconds: the year 10000
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,12 @@ def read(message: bytes, known_tasks: frozenset[str] | set[str]) -> Envelope | J
     """Take a message from the queue apart."""
     try:
         payload = json.loads(message)
+        _require_utf8(message, payload)
         headers, body = payload["headers"], payload["body"]
         task, job_id = headers["task"], headers["id"]
         payload["properties"]["delivery_info"]["routing_key"]
     except (ValueError, RecursionError):
-        return Junk("not JSON")
+        return Junk("not JSON, or not in UTF-8")
     except (KeyError, TypeError):
         return Junk("not a Celery message of protocol 2: body, headers.task, headers.id or properties are missing")
     if not isinstance(task, str) or not isinstance(job_id, str) or not job_id or len(job_id) > 200:
@@ -87,16 +91,25 @@ def _body(payload: Mapping[str, Any], body: Any) -> tuple[list[Any], dict[str, A
     if payload["properties"].get("body_encoding") == "base64":
         body = base64.b64decode(body, validate=True)
     content = json.loads(body)
+    _require_utf8(body.encode() if isinstance(body, str) else body, content)
     positional, arguments, embed = content
     if not isinstance(positional, list) or not isinstance(arguments, dict):
         raise TypeError("the body must be [args, kwargs, embed]")
     return positional, arguments, embed
 
 
+def _require_utf8(raw: bytes, content: object) -> None:
+    """JSON can name half of a surrogate pair, which nobody can store. Raises UnicodeEncodeError, a ValueError."""
+    if _HALF_PAIR.search(raw):
+        json.dumps(content, ensure_ascii=False).encode()
+
+
 def _moment(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if not 0 < value < END_OF_TIME:  # and not Infinity or NaN, which Python reads from JSON
+            raise ValueError(f"time {value!r} is out of reach")
         return float(value)
     moment = datetime.fromisoformat(str(value))
     if moment.tzinfo is None:

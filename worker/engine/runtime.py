@@ -21,7 +21,7 @@ from worker.engine.inbox import Inbox, Letter
 from worker.engine.intents import Intents
 from worker.engine.lane import Lane, LaneParts
 from worker.engine.listening import Listening
-from worker.engine.settling import Books, Settler
+from worker.engine.settling import Books, Settler, insist
 from worker.engine.solitude import Solitude
 from worker.engine.watch import Probe, Watch
 from worker.engine.window import Bounds, next_window
@@ -30,6 +30,7 @@ from worker.onoffice.protocol import Credentials
 from worker.onoffice.transport import Timeouts, Transport
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halts
+from worker.stores.keepsakes import Keepsakes
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
 from worker.stores.rows import Rows
@@ -113,7 +114,7 @@ class Runtime:
         self._keep(watch.run())
         self._keep(watch.keep_feeding())
         feed = RunFeed(self._store, options.retention, owner)
-        self._keep(Conductor(feed, deliveries, {"unlink": self._tasks.unlink_many}).run())
+        self._keep(Conductor(feed, deliveries, {"unlink": self._tasks.unlink_many, "restore": self._tasks.undo}).run())
         self._keep(self._keep_tuning())
         self._keep(self._claims.keep_flushing())
         self._keep(self._claims.keep_renewing(options.lease / 3))
@@ -132,6 +133,7 @@ class Runtime:
     def _open_lanes(self) -> dict[str, Probe]:
         solitude = Solitude()
         intents = Intents(self._books.records, self._books.rows)
+        keepsakes = Keepsakes(self._store)
         probes = {}
         for account, access in self._options.accounts.items():
             limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
@@ -145,6 +147,7 @@ class Runtime:
                 intents=intents,
                 settler=self._settler,
                 sightings=StoredSightings(self._store, account),
+                keep=lambda statuses: insist(lambda: keepsakes.store(statuses)),
                 solitude=solitude,
                 policy=self._options.policy,
                 actions_per_request=access.actions_per_request,

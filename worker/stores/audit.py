@@ -48,11 +48,11 @@ class Audit:
             fields["count"] = str(act.count)
         self._client.xadd(keys.AUDIT, fields, maxlen=KEPT, approximate=True)  # type: ignore[arg-type]  # its type is invariant
 
-    def acts(self, since: float | None = None) -> Iterator[Act]:
-        """All since a moment (Unix seconds), oldest first."""
+    def acts(self, since: float | None = None, last: int = KEPT) -> Iterator[Act]:
+        """The last so many since a moment (Unix seconds), oldest first."""
         start = "-" if since is None else str(int(since * 1000))
-        stored: Any = self._client.xrange(keys.AUDIT, start, "+")
-        for entry_id, fields in stored:
+        stored: Any = self._client.xrevrange(keys.AUDIT, "+", start, count=last)
+        for entry_id, fields in reversed(stored):
             named = {name.decode(): value.decode() for name, value in fields.items()}
             yield Act(
                 action=named["action"],

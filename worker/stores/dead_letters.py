@@ -4,7 +4,6 @@ For processes without a loop. The letter is the job's record; how it is found ag
 Raises redis.exceptions.RedisError when the server cannot be reached.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,125 +11,12 @@ from typing import Any
 import redis
 
 from worker.stores import keys
+from worker.stores.letter import Filter, Letter
 from worker.stores.records import Retention
 from worker.stores.scripts import Call, Word, run_now
-from worker.unlinking.attempts import as_documents
-from worker.unlinking.errors import REASONS, Replay
-from worker.unlinking.job import Job, JobTerms, Relation
 
 PAGE = 50
 AT_ONCE = 500  # letters read or moved in one round trip; about 10 ms of Redis
-DIMENSIONS = ("reason", "code", "relationtype", "account", "run")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which dead letters; what is None does not matter."""
-
-    reason: str | None = None  # name of an exception of worker.unlinking.errors
-    code: int | None = None
-    relationtype: str | None = None  # short form
-    account: str | None = None
-    run: str | None = None
-    parentid: int | None = None
-    childid: int | None = None
-    since: float | None = None  # Unix seconds: ended then or later
-    before: float | None = None  # Unix seconds: ended earlier
-
-    def document(self) -> dict[str, object]:
-        """What is set."""
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
-
-    @property
-    def values(self) -> list[str]:
-        """As the index names them."""
-        return [f"{name}={value}" for name in DIMENSIONS if (value := getattr(self, name)) is not None]
-
-    @property
-    def ids(self) -> list[str]:
-        """Sides and ids of records, as the index names them; always two."""
-        sides = (("p", self.parentid), ("c", self.childid))
-        named = [f"{side}{number}" for side, number in sides if number is not None]
-        return [*named, "", ""][:2]
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """One dead letter: the job's record."""
-
-    id: str
-    record: dict[str, str]
-
-    @property
-    def evidence(self) -> dict[str, Any]:
-        """Reason, code, message and how it is known."""
-        found: dict[str, Any] = json.loads(self.record.get("evidence", "{}"))
-        return found
-
-    @property
-    def reason(self) -> str:
-        """Name of an exception of worker.unlinking.errors."""
-        return str(self.evidence.get("reason", ""))
-
-    @property
-    def replay(self) -> Replay:
-        """What sending it again may bring."""
-        error = REASONS.get(self.reason)
-        return Replay.MENDED if error is None else error.replay
-
-    @property
-    def replays(self) -> int:
-        """How often this wish was replayed before."""
-        return int(self.record.get("replays", 0))
-
-    @property
-    def redrives(self) -> int:
-        """How often by itself, since somebody last asked for it."""
-        return int(self.record.get("redrives", 0))
-
-    def job(self, job_id: str, now: float) -> Job | None:
-        """The same wish as a new job; None for a letter that names no relation. `now`: Unix seconds.
-
-        A deadline that has passed is left out: who replays it has decided that it is still meant.
-        """
-        record = self.record
-        if not {"relationtype", "parentid", "childid"} <= set(record):
-            return None
-        not_after = float(record["not_after"]) / 1000 if "not_after" in record else None
-        terms = JobTerms(
-            account=record["account"],
-            requested_by=record.get("requested_by"),
-            reason=record.get("reason"),
-            not_after=not_after if not_after is not None and not_after > now else None,
-        )
-        relation = Relation(record["relationtype"], int(record["parentid"]), int(record["childid"]))
-        return Job(id=job_id, relation=relation, terms=terms)
-
-    def document(self) -> dict[str, object]:
-        """The letter as users see it; always the same keys."""
-        record, evidence = self.record, self.evidence
-        return {
-            "id": self.id,
-            "ended_at": _seconds(record.get("ended_at")),
-            "outcome": record.get("outcome"),
-            "reason": evidence.get("reason"),
-            "code": evidence.get("code"),
-            "message": evidence.get("message", ""),
-            "evidence": evidence.get("evidence"),
-            "account": record.get("account"),
-            "relationtype": record.get("relationtype"),
-            "parentid": _number(record.get("parentid")),
-            "childid": _number(record.get("childid")),
-            "run": record.get("run"),
-            "row": _number(record.get("row")),
-            "requested_by": record.get("requested_by"),
-            "wish_reason": record.get("reason"),
-            "first_seen": _seconds(record.get("first_seen")),
-            "deaths": _number(record.get("deaths")) or 0,
-            "replay_of": record.get("replay_of"),
-            "replays": self.replays,
-            "attempts": as_documents(record.get("history", "")),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,25 +45,36 @@ class DeadLetters:
         if high < low:
             return Page((), "")
         found = self._run("dead_page", size, low, high, *wanted.ids, *wanted.values)
-        following, *ids = (word.decode() for word in found if word is not None)
+        following, *ids = (word.decode() for word in found)
         return Page(tuple(self.read(ids)), following)
 
-    def walk(self, wanted: Filter, at_once: int = AT_ONCE) -> Iterator[Sequence[Letter]]:
-        """All that fit when the walk begins, newest first; letters of later ends are not met."""
-        cursor = ""
+    def walk(self, wanted: Filter, cursor: str = "") -> Iterator[Sequence[Letter]]:
+        """All that fit, newest first, in portions; letters of later ends are not met.
+
+        `cursor`: as `now` gave it, for walks that must not meet what ended since.
+        """
         while True:
-            page = self.page(wanted, cursor, at_once)
+            page = self.page(wanted, cursor, AT_ONCE)
             yield page.letters
             if not page.cursor:
                 return
             cursor = page.cursor
 
+    def now(self) -> str:
+        """The cursor of a walk that meets no letter of a later end."""
+        newest: Any = self._client.zrange(keys.DEAD, -1, -1, withscores=True)
+        return str(int(newest[0][1]) + 1) if newest else "0"
+
     def count(self, wanted: Filter) -> int:
         """How many fit."""
-        if wanted.parentid is not None or wanted.childid is not None:
-            return sum(len(letters) for letters in self.walk(wanted))  # of one record there are few
         bounds = self._bounds(wanted)
-        return 0 if bounds is None else int(self._run("dead_count", *bounds, *wanted.values))
+        count = 0
+        while bounds is not None:
+            low, high = bounds
+            some, below = self._run("dead_count", low, high, *wanted.ids, *wanted.values)
+            count += int(some)
+            bounds = (low, int(below) - 1) if below else None
+        return count
 
     def totals(self) -> dict[str, dict[str, int]]:
         """How many there are by each dimension and value; "all" holds their number."""
@@ -192,10 +89,10 @@ class DeadLetters:
         """One dead letter, or None."""
         if self._client.zscore(keys.DEAD, job_id) is None:
             return None
-        return next(iter(self.read([job_id])))
+        return next(iter(self.read([job_id])), None)
 
     def read(self, ids: Sequence[str]) -> list[Letter]:
-        """These letters, in their order."""
+        """These letters, in their order; without those that were forgotten meanwhile."""
         pipeline = self._client.pipeline(transaction=False)
         for job_id in ids:
             pipeline.hgetall(keys.job(job_id))
@@ -203,6 +100,7 @@ class DeadLetters:
         return [
             Letter(job_id, {name.decode(): value.decode(errors="replace") for name, value in record.items()})
             for job_id, record in zip(ids, stored, strict=True)
+            if record
         ]
 
     def discard(self, ids: Sequence[str], *, forget: bool = False) -> list[str]:
@@ -220,11 +118,3 @@ class DeadLetters:
 
     def _run(self, script: str, *arguments: Word) -> Any:
         return run_now(self._client, Call(script, [], arguments))
-
-
-def _seconds(text: str | None) -> float | None:
-    return None if text is None else int(float(text)) / 1000
-
-
-def _number(text: str | None) -> int | None:
-    return None if text is None else int(text)

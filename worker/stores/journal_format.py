@@ -2,7 +2,8 @@
 
 An entry is one of
     jobs   a batch of jobs about to be sent: compressed JSON, a list of [id, account, relationtype, parentid, childid,
-           requested_by, reason]; `not` names those that were not let go, by their places
+           requested_by, reason]; `not` names those that were not let go, by their places; `runs` as JSON, by place:
+           [run, row] of those that a run had asked for before their dead letters were replayed
     rows   rows of one chunk about to be sent: compressed JSON, [chunk id, account, requested_by, reason, run, first row
            of the chunk, 1 if they are to be restored, [[row, relationtype, parentid, childid], ...]]
     end    how jobs ended: `fields` as JSON, `ids` separated by spaces
@@ -125,11 +126,21 @@ def read(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[Event]:
 
 def _jobs(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:
     left_out = {int(place) for place in fields.get(b"not", b"").split()}
+    runs = json.loads(fields.get(b"runs", b"{}"))
     for place, (job_id, account, kind, parentid, childid, who, why) in enumerate(_unpack(fields[b"jobs"])):
         if place in left_out:
             continue
-        relation = Relation(kind, parentid, childid)
-        yield Intended(id=job_id, at=at, account=account, relation=relation, requested_by=who, reason=why)
+        run, *row = runs.get(str(place), (None,))
+        yield Intended(
+            id=job_id,
+            at=at,
+            account=account,
+            relation=Relation(kind, parentid, childid),
+            requested_by=who,
+            reason=why,
+            run=run,
+            row=row[0] if row else None,
+        )
 
 
 def _rows(at: float, packed: bytes) -> Iterable[Event]:

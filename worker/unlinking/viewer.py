@@ -39,6 +39,7 @@ class Unread:
 
     answer: Answer | Missing | None = None
     error: OnOfficeError | None = None
+    whole: bool = False  # the request failed, not this read in it
 
 
 View = Sight | Unread
@@ -145,19 +146,27 @@ async def _together(
 
 
 async def _read(api: Api, questions: Sequence[Asked]) -> list[tuple[Asked, Found]]:
+    answers = await ask(api, [question.action(f"read-{number}") for number, question in enumerate(questions)])
+    return [(question, _understand(answer)) for question, answer in zip(questions, answers, strict=True)]
+
+
+async def ask(api: Api, reads: Sequence[Action]) -> list[Answer | Unread]:
+    """One request that changes nothing; what each of its actions came to. Raises nothing of onOffice's."""
     try:
-        reply = await api.call([question.action(f"read-{number}") for number, question in enumerate(questions)])
+        reply = await api.call(reads)
     except OnOfficeError as error:
-        return [(question, Unread(error=error)) for question in questions]
+        return [Unread(error=error, whole=True)] * len(reads)
     if reply.errorcode != 0 and all(isinstance(answer, Missing) for answer in reply.answers):
-        failed = Answer(reply.errorcode, reply.message, (), None)
-        return [(question, Unread(answer=failed)) for question in questions]
-    return [(question, _understand(answer)) for question, answer in zip(questions, reply.answers, strict=True)]
+        return [Unread(answer=Answer(reply.errorcode, reply.message, (), None), whole=True)] * len(reads)
+    return [
+        answer if isinstance(answer, Answer) and answer.errorcode == 0 else Unread(answer=answer)
+        for answer in reply.answers
+    ]
 
 
-def _understand(answer: Answer | Missing) -> Found:
-    if isinstance(answer, Missing) or answer.errorcode != 0:
-        return Unread(answer=answer)
+def _understand(answer: Answer | Unread) -> Found:
+    if isinstance(answer, Unread):
+        return answer
     try:
         return related_ids(answer)
     except UnreadableReply as error:
@@ -168,9 +177,10 @@ def _spoilt_by_one(question: Question, result: Found) -> bool:
     """Whether one of several ids may be to blame, so that halving the read tells the others' story."""
     if isinstance(result, dict) or question.size == 1:
         return False
-    if isinstance(result.error, ReplyTooLarge):
-        return True
-    return isinstance(result.answer, Answer) and rule_for(result.answer.errorcode).verdict in (
-        Verdict.UNKNOWN,
-        Verdict.REFUSED,
-    )
+    return isinstance(result.error, ReplyTooLarge) or is_refused(result)
+
+
+def is_refused(unread: Unread) -> bool:
+    """Whether the API answered, and its answer may be about what was asked for rather than about the moment."""
+    answer = unread.answer
+    return isinstance(answer, Answer) and rule_for(answer.errorcode).verdict in (Verdict.UNKNOWN, Verdict.REFUSED)

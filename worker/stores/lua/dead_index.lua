@@ -8,13 +8,14 @@ local DEAD, DEAD_SEGMENT = 'unlinker:dead', 8192
 
 local function dead_bits(value, segment) return DEAD .. ':bits:' .. value .. ':' .. segment end
 
-local function dead_id(side, id, serial)
-  return side .. string.rep('0', 20 - #id) .. id .. ':' .. string.format('%016.0f', serial)
-end
+-- all of a member of unlinker:dead:ids but its serial number
+local function dead_id(side, id) return side .. string.rep('0', 20 - #id) .. id .. ':' end
+
+local function dead_member(id, serial) return id .. string.format('%016.0f', serial) end
 
 -- what a letter is found by: its values, and the ids of parent and child
 local function dead_values(job, record)
-  local f = redis.call('HMGET', record, 'relationtype', 'account', 'run', 'evidence', 'parentid', 'childid')
+  local f = redis.call('HMGET', record, 'relationtype', 'account', 'run', 'evidence', 'parentid', 'childid', 'redrives')
   local evidence = f[4] and cjson.decode(f[4]) or {}
   local values = {'all='}
   local function add(dimension, value)
@@ -27,8 +28,9 @@ local function dead_values(job, record)
   add('account', f[2])
   add('reason', evidence.reason)
   add('code', evidence.code)
+  add('redrives', f[7] or '0')
   -- a chunk that belongs to no run names itself; nobody looks for its one or two letters by that
-  if f[3] and string.sub(job, 1, #f[3] + 1) ~= f[3] .. ':' then add('run', f[3]) end
+  if f[3] and f[3] ~= job and string.sub(job, 1, #f[3] + 1) ~= f[3] .. ':' then add('run', f[3]) end
   return values, f[5], f[6]
 end
 
@@ -41,8 +43,8 @@ local function dead_add(job, record)
     redis.call('SETBIT', dead_bits(value, segment), serial % DEAD_SEGMENT, 1)
     redis.call('HINCRBY', DEAD .. ':totals', value, 1)
   end
-  if parent then redis.call('ZADD', DEAD .. ':ids', 0, dead_id('p', parent, serial)) end
-  if child then redis.call('ZADD', DEAD .. ':ids', 0, dead_id('c', child, serial)) end
+  if parent then redis.call('ZADD', DEAD .. ':ids', 0, dead_member(dead_id('p', parent), serial)) end
+  if child then redis.call('ZADD', DEAD .. ':ids', 0, dead_member(dead_id('c', child), serial)) end
 end
 
 -- Returns whether it was there.
@@ -58,7 +60,7 @@ local function dead_remove(job, record)
     if redis.call('BITPOS', key, 1) == -1 then redis.call('DEL', key) end
     if redis.call('HINCRBY', DEAD .. ':totals', value, -1) <= 0 then redis.call('HDEL', DEAD .. ':totals', value) end
   end
-  if parent then redis.call('ZREM', DEAD .. ':ids', dead_id('p', parent, serial)) end
-  if child then redis.call('ZREM', DEAD .. ':ids', dead_id('c', child, serial)) end
+  if parent then redis.call('ZREM', DEAD .. ':ids', dead_member(dead_id('p', parent), serial)) end
+  if child then redis.call('ZREM', DEAD .. ':ids', dead_member(dead_id('c', child), serial)) end
   return true
 end

@@ -15,10 +15,10 @@ local function is_halted(account)
   return halted[account]
 end
 
-local out, stays = {}, {}
+local out, stays, runs = {}, {}, {}
 for i = 3, #KEYS do
   local account, claim, alone = ARGV[3 * i - 7], ARGV[3 * i - 6], ARGV[3 * i - 5]
-  local f = redis.call('HMGET', KEYS[i], 'status', 'claim', 'deadline', 'in_doubt', 'carries')
+  local f = redis.call('HMGET', KEYS[i], 'status', 'claim', 'deadline', 'in_doubt', 'carries', 'run', 'row')
   local word = 'go'
   if f[1] == 'ended' and not f[5] then word = 'ended'
   elseif f[2] ~= claim then word = 'lost'
@@ -26,14 +26,17 @@ for i = 3, #KEYS do
   elseif f[3] and tonumber(f[3]) < now then word = f[4] == '1' and 'ask' or 'expired' end
   if word == 'go' then
     redis.call('HSET', KEYS[i], 'status', 'sent', 'sent_at', now, 'alone', alone)
+    if f[6] then runs[tostring(i - 3)] = {f[6], tonumber(f[7] or nil)} end
   else
     stays[#stays + 1] = i - 3
   end
   out[#out + 1] = word
 end
-if #stays == 0 then
-  redis.call('XADD', KEYS[2], '*', 'jobs', ARGV[1])
-elseif #stays < #out then
-  redis.call('XADD', KEYS[2], '*', 'jobs', ARGV[1], 'not', table.concat(stays, ' '))
+if #stays < #out then
+  local entry = {'jobs', ARGV[1]}
+  local function add(name, value) entry[#entry + 1], entry[#entry + 2] = name, value end
+  if #stays > 0 then add('not', table.concat(stays, ' ')) end
+  if next(runs) then add('runs', cjson.encode(runs)) end -- of replayed rows: only their records know
+  redis.call('XADD', KEYS[2], '*', unpack(entry))
 end
 return out
