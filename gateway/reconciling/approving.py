@@ -9,7 +9,7 @@ from gateway.reconciling.night_planner import NO_GROUND, Planner
 from gateway.reconciling.night_run import begin_run, close
 from gateway.reconciling.parts import NightParts
 from gateway.reconciling.report import moment
-from gateway.reconciling.threads import in_thread
+from worker.engine.threads import in_thread
 from worker.stores.audit import Act
 from worker.unlinking.diffing import Pair, holds
 from worker.unlinking.night import Night, NightStatus

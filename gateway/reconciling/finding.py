@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.reconciling.sources import Sources
-from gateway.reconciling.threads import in_thread
 from worker.engine.reading_desk import ReadingDesk
+from worker.engine.threads import in_thread
 from worker.unlinking.diffing import Diff, Pair, Unusable, Wanted, check_found, check_lists, compare
 from worker.unlinking.job import Relation
 from worker.unlinking.plan import Seen

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from redis.exceptions import RedisError
 
-from gateway.reconciling.threads import in_thread
+from worker.engine.threads import in_thread
 from worker.stores.nights import LEASE, Handled, Nights, Opened
 from worker.unlinking.night import Night
 

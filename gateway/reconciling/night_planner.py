@@ -9,8 +9,8 @@ from gateway.reconciling.night_run import begin_run, close
 from gateway.reconciling.parts import NightParts
 from gateway.reconciling.source_errors import SourceFailed
 from gateway.reconciling.sources import Sources
-from gateway.reconciling.threads import in_thread
 from worker.engine.polite_api import ReadFailed
+from worker.engine.threads import in_thread
 from worker.unlinking.brakes import Excess
 from worker.unlinking.diffing import Unusable, holds
 from worker.unlinking.night import Night, NightStatus, kept_relations

@@ -9,8 +9,8 @@ from gateway.reconciling.finding import Findings
 from gateway.reconciling.ledger import Ledger
 from gateway.reconciling.night_plan import Origin, written
 from gateway.reconciling.parts import NightParts
-from gateway.reconciling.threads import in_thread
 from gateway.running import Launch, Order
+from worker.engine.threads import in_thread
 from worker.stores.runs import Run
 from worker.unlinking.brakes import Brakes
 from worker.unlinking.diffing import Pair

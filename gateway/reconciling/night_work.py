@@ -4,29 +4,17 @@ Each look does what is due and returns: go on with the night that is open, or be
 is kept in memory between looks, so a look may die at any moment, and the next one, on any machine, goes on.
 """
 
-from dataclasses import dataclass
-
 from gateway.exits import CommandError, Exit
 from gateway.reconciling.ledger import Ledger, ledger_of
 from gateway.reconciling.night_planner import Planner
 from gateway.reconciling.night_run import close, watch_run
 from gateway.reconciling.parts import NightParts
 from gateway.reconciling.report import moment
-from gateway.reconciling.threads import in_thread
-from worker.stores.nights import Handled, Opened, schedule_of
+from gateway.reconciling.slot_wish import Wish, due_wish, wish_now
+from worker.engine.threads import in_thread
+from worker.stores.nights import Opened
 from worker.unlinking.night import BUSY, Night, NightStatus, night_id
 from worker.unlinking.policies import ReconcilePolicy
-from worker.unlinking.slots import due
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A night that is to begin."""
-
-    slot: float  # Unix seconds
-    missed: int = 0
-    late: bool = False
-    handled: Handled | None = None  # None: somebody wants it now, whatever the schedule says
 
 
 class NightWork:
@@ -42,7 +30,7 @@ class NightWork:
             if ledger is None:
                 return None
             open_night = await self._go_on(ledger, policy)
-            wish = await self._due(ledger, policy)
+            wish = await due_wish(ledger, policy.name, policy.timing)
             return open_night if wish is None else await self._start(ledger, policy, open_night, wish)
 
     async def look_at(self, policy: ReconcilePolicy, night: Night) -> Night:
@@ -60,19 +48,7 @@ class NightWork:
             open_night = await self._go_on(ledger, policy)
             if open_night is not None and open_night.status in BUSY:
                 raise CommandError(Exit.BRAKE, f"night {open_night.id} is {open_night.status}, and has to end first")
-            return await self._start(ledger, policy, open_night, Wish(float(int(await ledger.now()))))
-
-    async def _due(self, ledger: Ledger, policy: ReconcilePolicy) -> Wish | None:
-        """The slot that has come; a schedule that is new counts from now on."""
-        now, schedule = await ledger.now(), schedule_of(policy.timing)
-        handled = await in_thread(lambda: ledger.nights.handled(policy.name))
-        if handled is None or handled.schedule != schedule:
-            await in_thread(lambda: ledger.nights.note_handled(policy.name, Handled(schedule, now)))
-            return None
-        found = due(policy.timing, handled.slot, now)
-        if found is None:
-            return None
-        return Wish(found.slot, found.missed, found.late, Handled(schedule, found.slot))
+            return await self._start(ledger, policy, open_night, await wish_now(ledger))
 
     async def _go_on(self, ledger: Ledger, policy: ReconcilePolicy) -> Night | None:
         """The night that is still open after this look, or the one that ended in it."""

@@ -11,7 +11,7 @@ import aiohttp
 import structlog
 
 from config.notices import Mail, Notices
-from gateway.reconciling.threads import in_thread
+from worker.engine.threads import in_thread
 
 log = structlog.get_logger(__name__)
 SECONDS = 10.0  # until one try is given up

@@ -4,16 +4,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import redis
+
 from config.accounts import Account, load_accounts
 from config.notices import load_notices
 from config.settings import Settings
-from gateway.composition import Doors, desk_options, find_urls, open_doors
+from gateway.composition import Doors, connect, desk_options, find_urls, open_doors
 from gateway.reconciling.notifying import Notice, Notifier
 from gateway.reconciling.page import render
 from gateway.reconciling.report import Report, text
-from gateway.reconciling.threads import in_thread
 from gateway.running import Launch, target
 from worker.engine.reading_desk import ReadingDesk
+from worker.engine.threads import in_thread
 from worker.stores.journal import Wanted
 from worker.stores.nights import Nights
 from worker.unlinking.diffing import Pair
@@ -27,6 +29,7 @@ class NightParts:
     """All of it."""
 
     doors: Doors
+    queue: "redis.Redis"  # the broker's server
     nights: Nights
     accounts: Mapping[str, Account]
     desk: Callable[[Account], ReadingDesk]
@@ -75,6 +78,7 @@ def open_night_parts(settings: Settings) -> NightParts:
     doors = open_doors(settings)
     return NightParts(
         doors=doors,
+        queue=doors.client if urls.queue == urls.records else connect(urls.queue),
         nights=Nights(doors.client),
         accounts=load_accounts(settings),
         desk=lambda account: ReadingDesk(desk_options(settings, urls, account)),

@@ -8,9 +8,9 @@ from gateway.reconciling.file_source import read_file
 from gateway.reconciling.http_source import read_http
 from gateway.reconciling.secrets import resolved
 from gateway.reconciling.source_errors import SourceFailed, SourceUnusable
-from gateway.reconciling.threads import in_thread
 from worker.engine.polite_api import ReadFailed
 from worker.engine.reading_desk import ReadingDesk
+from worker.engine.threads import in_thread
 from worker.unlinking.id_lists import BadList, IdRow, read_rows
 from worker.unlinking.policies import FileSource, HttpSource, IdsSource, RecordsSource, Source, SqlSource
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from gateway.reconciling.source_errors import SourceFailed
 from gateway.reconciling.sources import Sources
-from gateway.reconciling.threads import in_thread
 from sandbox import Sandbox
 from tests.integration.test_reading_desk import desk
+from worker.engine.threads import in_thread
 from worker.onoffice.pages import Condition
 from worker.unlinking import id_lists
 from worker.unlinking.id_lists import BadList, read_rows
