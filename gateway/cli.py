@@ -35,6 +35,7 @@ reconcile.app.command()(reconcile_status.status)
 app.add_typer(reconcile.app, name="reconcile")
 app.command()(doctor.doctor)
 app.command()(processes.worker)
+app.command()(processes.scheduler)
 app.command()(processes.sandbox)
 
 

@@ -89,6 +89,11 @@ class Runtime:
         """`celery inspect stats` shows the transport's options, and this is one of them."""
         return "unlinker"
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether this worker is being stopped; any thread may ask."""
+        return self._draining
+
     async def open(self) -> None:
         """Make everything and start it. Redis may be away: all of it waits for Redis by itself."""
         options = self._options
