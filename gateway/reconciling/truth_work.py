@@ -19,11 +19,13 @@ from worker.engine.polite_api import ReadFailed
 from worker.engine.reading_desk import ReadingDesk
 from worker.engine.threads import in_thread
 from worker.stores.journal import Wanted
-from worker.stores.letter import Filter
+from worker.stores.letter import Filter, Letter
 from worker.stores.lost_jobs import LostJobs, close_letters
 from worker.stores.nights import Opened
+from worker.unlinking.errors import Replay
 from worker.unlinking.job import Relation
 from worker.unlinking.night import TRUTH, Night, NightStatus, kept_relations, night_id
+from worker.unlinking.relation_types import RELATION_TYPES
 from worker.unlinking.slots import Timing
 from worker.unlinking.truth import REPORTED_GONE, is_lost, is_resurrected
 
@@ -138,7 +140,7 @@ class TruthWork:
 
     async def _look_at_letters(self, ledger: Ledger, desk: ReadingDesk, night: Night) -> Night:
         letters = self.parts.doors.dead_letters
-        walk = (each for some in letters.walk(Filter(account=night.account)) for each in some if each.names_relation)
+        walk = (each for some in letters.walk(Filter(account=night.account)) for each in some if _names_link(each))
         found = Letters()
         async for some in _portions(itertools.islice(walk, MOST_LETTERS)):
             closed_as = found.take(some, await desk.look({letter.relation for letter in some}))
@@ -165,6 +167,12 @@ class TruthWork:
         store = LostJobs(doors.client, self.parts.queue)
         lost = [each for each in store.open_jobs(account) if is_lost(each.job, now)]
         return len(lost), BringBack(store, doors.runs).bring_back(lost)
+
+
+def _names_link(letter: Letter) -> bool:
+    """Whether there can be such a link: of what could not be read as one, nothing is to be seen."""
+    readable = letter.names_relation and letter.replay is not Replay.USELESS
+    return readable and letter.record["relationtype"] in RELATION_TYPES
 
 
 async def _portions(items: Iterable[Item]) -> AsyncIterator[list[Item]]:
