@@ -60,11 +60,12 @@ class Conductor:
     async def _put_into_queue(self, run_id: str, look: Look) -> None:
         run, chunks = await self._feed.chunks(run_id, look.first, look.count)
         task = self._tasks[run.fields["action"]]
-        messages = [_message(run, task, number, rows) for number, rows in enumerate(chunks, start=look.first)]
+        messages = [chunk_message(run, task, number, rows) for number, rows in enumerate(chunks, start=look.first)]
         await self._deliveries.add(QUEUE, messages)
 
 
-def _message(run: Run, task: str, number: int, rows: Sequence[Row]) -> str:
+def chunk_message(run: Run, task: str, number: int, rows: Sequence[Row]) -> str:
+    """The message of one chunk, as often as it is asked for."""
     first, _ = run.layout.span(number)
     arguments: dict[str, object] = {
         "relations": rows,

@@ -199,6 +199,11 @@ class Runs:
                 length = layout.span(number)[1]
                 yield (states or b"").ljust(length, b"\0")[:length]
 
+    def chunk(self, run_id: str, number: int) -> list[Row] | None:
+        """The rows of one chunk; None when they are not there."""
+        stored: Any = self._client.hget(keys.run_rows(run_id), str(number))
+        return None if stored is None else unpack(stored)
+
     def rows(self, each: Run) -> Iterator[Row]:
         """What the run was given to do, in its order. Raises RowsMissing."""
         for start in range(0, each.layout.chunks, CHUNKS_AT_ONCE):
