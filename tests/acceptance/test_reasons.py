@@ -75,7 +75,7 @@ def test_every_reason_is_reached_by_a_real_fault_and_explains_itself(house: Hous
     start = time.time()
     ids = {case.reason: house.push(case.wish) for case in CASES}
     house.all_ended(list(ids.values()))
-    listed = json.loads(house.run("dead", "list", "--json").stdout)
+    listed = json.loads(house.here("dead", "list", "--json").stdout)
     letters = {letter["id"]: letter for letter in listed["letters"]}
     assert set(ids.values()) == set(letters), [(n, house.job(i)) for n, i in ids.items() if i not in letters]
     assert listed["totals"]["reason"] == dict.fromkeys(ids, 1)
@@ -106,7 +106,7 @@ def check_show(house: House, ids: dict[str, str]) -> None:
     """One of each kind of advice, as people see it."""
     for reason in ("UnknownRelationType", "MissingRight", "Exhausted"):
         error = REASONS[reason]
-        shown = house.run("dead", "show", ids[reason]).stdout
+        shown = house.here("dead", "show", ids[reason]).stdout
         assert error.happened in shown
         assert error.advice in shown
         word = "discard" if error.replay is Replay.USELESS else "replay"
