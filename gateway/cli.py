@@ -7,7 +7,19 @@ import typer
 from typer.exceptions import TyperException
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, bulk_run, dead, doctor, history, jobs, processes
+from gateway.commands import (
+    accounts,
+    bulk_plan,
+    bulk_report,
+    bulk_run,
+    dead,
+    doctor,
+    history,
+    jobs,
+    processes,
+    undo_plan,
+    undo_run,
+)
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.unlinking.plan import PlanRefused
@@ -28,9 +40,16 @@ app.add_typer(history.journal, name="journal")
 app.command()(history.audit)
 app.add_typer(accounts.app, name="accounts")
 bulk = typer.Typer(help="Bulk clean-ups: planned, braked, resumable, undoable.", no_args_is_help=True)
+bulk.command()(bulk_plan.plan)
 for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
     bulk.command()(command)
+bulk.command()(bulk_report.report)
+bulk.command("undo")(undo_run.undo_run)
 app.add_typer(bulk, name="bulk")
+undo = typer.Typer(help="Bring deleted links back, as far as onOffice allows.", no_args_is_help=True)
+undo.command()(undo_plan.plan)
+undo.command()(undo_run.apply)
+app.add_typer(undo, name="undo")
 app.command()(doctor.doctor)
 app.command()(processes.worker)
 app.command()(processes.sandbox)

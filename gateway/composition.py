@@ -7,9 +7,11 @@ import redis
 
 from config.accounts import Account, load_accounts
 from config.embedded_valkey import ensure_running
+from config.errors import ConfigurationError
 from config.settings import Settings
 from tasks.redriving import Redriver
 from tasks.replay import Replayer
+from worker.engine.reading_desk import DeskOptions
 from worker.engine.runtime import AccountAccess, RuntimeOptions
 from worker.onoffice.protocol import Credentials
 from worker.stores.audit import Audit
@@ -21,6 +23,8 @@ from worker.stores.runs import Runs
 from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
 from worker.unlinking.redriving import RedrivePolicy
+from worker.unlinking.relation_types import RelationTypeError
+from worker.unlinking.type_rules import TypeRules
 
 WINDOW = 400  # jobs one worker process holds at once, to begin with
 GRACE = 40.0  # seconds a stop waits for requests on the wire
@@ -86,6 +90,7 @@ def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
             max_attempts=settings.max_attempts,
             verify_always=settings.verify == "always",
             require_proof=settings.require_proof,
+            keep_confirmation=settings.keep_confirmation,
         ),
         keep=keep_rules(settings),
         archive_dir=settings.archive_dir,
@@ -99,6 +104,35 @@ def keep_rules(settings: Settings) -> KeepRules:
         letters_most=settings.dead_letters_max,
         journal_days=settings.journal_days,
     )
+
+
+def account_named(settings: Settings, name: str) -> Account:
+    """An account that is set here. Raises ConfigurationError."""
+    accounts = load_accounts(settings)
+    if name not in accounts:
+        known = ", ".join(accounts) or "none; set UNLINKER_ONOFFICE_TOKEN and UNLINKER_ONOFFICE_SECRET"
+        raise ConfigurationError([f"account {name!r} is not set; known: {known}"])
+    return accounts[name]
+
+
+def desk_options(settings: Settings, urls: Urls, account: Account) -> DeskOptions:
+    """What a reading desk is made from."""
+    return DeskOptions(
+        account=account.name,
+        access=access(account),
+        onoffice_url=settings.onoffice_url,
+        records_url=urls.records,
+        request_timeout=settings.request_timeout,
+        lease=settings.visibility_timeout,
+    )
+
+
+def type_rules(settings: Settings) -> TypeRules:
+    """Which relation types bulk work may delete. Raises ConfigurationError."""
+    try:
+        return TypeRules.of(settings.allowed_types, settings.protected_types)
+    except RelationTypeError as error:
+        raise ConfigurationError([f"UNLINKER_ALLOWED_TYPES, UNLINKER_PROTECTED_TYPES: {error}"]) from None
 
 
 def access(account: Account) -> AccountAccess:

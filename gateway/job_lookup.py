@@ -1,5 +1,6 @@
 """Jobs by their ids: by their records, or in the queue, where a stranger's job lies until a worker claims it."""
 
+from tasks.undo import NAME as UNDO
 from tasks.unlink import NAME as UNLINK
 from tasks.unlink_many import NAME as UNLINK_MANY
 from worker.engine.arrivals import arrive_chunk, arrive_job
@@ -11,7 +12,7 @@ from worker.stores.records import Fields, Status
 from worker.stores.unclaimed import Unclaimed
 from worker.stores.wishes import Wishes
 
-TASKS = frozenset({UNLINK, UNLINK_MANY})
+TASKS = frozenset({UNLINK, UNLINK_MANY, UNDO})
 
 
 class JobLookup:
@@ -37,5 +38,7 @@ class JobLookup:
         found = Junk("not queued") if message is None else read(message, TASKS)
         if message is None or isinstance(found, Junk) or found.id != job_id:
             return None
-        arrive = arrive_job if found.task == UNLINK else arrive_chunk
-        return arrive(Claimed("", message, "", keys.QUEUES[0]), found).arrival.fields
+        claimed = Claimed("", message, "", keys.QUEUES[0])
+        if found.task == UNLINK:
+            return arrive_job(claimed, found).arrival.fields
+        return arrive_chunk(claimed, found, restore=found.task == UNDO).arrival.fields

@@ -11,6 +11,8 @@ from rich.text import Text
 OUTCOME_STYLE = {
     "unlinked": "green",
     "already_absent": "green",
+    "restored": "green",
+    "already_present": "green",
     "dead": "red",
     "expired": "red",
     "cancelled": "yellow",

@@ -1,10 +1,12 @@
-"""What the API does: delete and create of relations, get of idsfromrelation (facts 2, 3, 6)."""
+"""What the API does: delete and create of relations, get of idsfromrelation, read of appointments (facts 2, 3, 6)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.appointments import CONFIRMATIONS, appointment
 from sandbox.options import SandboxOptions
+from sandbox.records import BadRead, read
 from sandbox.state import ALL_TYPES, PREFIX, READ_ONLY_TYPES, Link, State
 
 ACTION_PREFIX = "urn:onoffice-de-ns:smart:2.5:smartml:action:"
@@ -13,14 +15,18 @@ MAX_ID = 2**63
 TEXTS = {
     23: 'Missing configuration for actionId "%s"',
     25: 'Missing configuration for resourceType "%s"',
+    75: 'Unknown field: "%s"',
     80: "Unknown record. Record may not exist or the permission rights are not set accordingly for this action.",
     132: "No or unknown relation given",
     167: 'Missing parameter "%s"',
     168: "Entry could not be deleted",
+    169: "Appointment not found",
     173: "Could not create relation between address and estate",
+    179: "Could not create relation cause of invalid relationinfos",
     219: "n:n relations are not allowed",
     228: "Given element or parameter was expected to be an integer: %s",
     235: "Unknown record id %s",
+    257: "An error occurred while validating the filter: %s",
     302: "This action support only up to 500 Ids",
 }
 
@@ -34,6 +40,7 @@ class Result:
     records: list[dict[str, Any]] = field(default_factory=list)
     effect: str = ""
     cacheable: bool = False
+    total: object = None  # meta.cntabsolute
 
 
 def _error(code: int, value: object = "") -> Result:
@@ -55,6 +62,10 @@ def run(state: State, options: SandboxOptions, action: Mapping[str, Any]) -> Res
             return _create(state, options, parameters)
         case "get", "idsfromrelation":
             return _get(state, options, parameters)
+        case "read", "calendar":
+            return _read_appointment(state, options, action)
+        case "read", "estate" | "address":
+            return _read(state, options, resource, parameters)
         case (("delete" | "create" | "get" | "read" | "modify"), _):
             return _error(25, resource)
         case _:
@@ -121,10 +132,38 @@ def _create(state: State, options: SandboxOptions, parameters: Mapping[str, Any]
         return fault
     kind = kind_of(parameters) or ""
     links = [(kind, parent, child) for parent in sides["parentid"] for child in sides["childid"]]
+    if {each for link in links for each in link[1:]} & state.unknown_records:
+        return _error(options.unknown_record_code)
     if options.create_existing_code and any(link in state.links for link in links):
         return _error(options.create_existing_code)
-    state.add(links)
-    return Result(effect="created")
+    info = parameters.get("relationinfo")
+    if info is not None and not _is_relationinfo(kind, info):
+        return _error(179)
+    for link in links:
+        state.create(link, CONFIRMATIONS[info["statusTerminbestaetigung"]] if info else None)
+    result = _success(options) if options.create_success_shape == "record" else Result()
+    result.effect = "created"
+    return result
+
+
+def _is_relationinfo(kind: str, info: object) -> bool:
+    return (
+        kind == "calendar:address"
+        and isinstance(info, dict)
+        and set(info) == {"statusTerminbestaetigung"}
+        and info["statusTerminbestaetigung"] in CONFIRMATIONS
+    )
+
+
+def _read_appointment(state: State, options: SandboxOptions, action: Mapping[str, Any]) -> Result:
+    number = str(action.get("resourceid", ""))
+    if not number.isascii() or not number.isdigit():
+        return _error(167, "datestart")  # appointments of a period are not played here
+    if int(number) in state.unknown_records | state.hidden_parents:
+        return _error(options.unknown_appointment_code) if options.unknown_appointment_code else Result()
+    shown = bool(action["parameters"].get("showConfirmationStatus"))
+    shape = options.appointment_addresses if shown else "missing"
+    return Result(records=[appointment(state, int(number), shape)], cacheable=True, total=1)
 
 
 def _as_list(value: object) -> list[Any]:
@@ -150,3 +189,13 @@ def _get(state: State, options: SandboxOptions, parameters: Mapping[str, Any]) -
     elements: object = found or ({} if options.read_nothing == "object" else [])
     record = {"id": "relatedIds", "type": "", "elements": elements}
     return Result(records=[record], cacheable=True)
+
+
+def _read(state: State, options: SandboxOptions, resource: str, parameters: Mapping[str, Any]) -> Result:
+    try:
+        page = read(state.records, resource, parameters)
+    except BadRead as bad:
+        return _error(bad.code, bad.value)
+    shown = int if options.record_ids == "number" else str
+    records = [{"id": shown(n), "type": resource, "elements": fields} for n, fields in page.records]
+    return Result(records=records, cacheable=True, total=page.total if options.record_count == "number" else None)

@@ -19,6 +19,7 @@ from sandbox.options import SandboxAccount, SandboxOptions
 from sandbox.state import LoggedAction, LoggedRequest, State
 
 HTML = "<!DOCTYPE html><html><head><title>Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+LIES = {"delete": (168, "Entry could not be deleted"), "create": (78, "Entry could not be created")}
 Actions = Sequence[Mapping[str, Any]]
 
 
@@ -107,6 +108,8 @@ class Api:
         if not actions:
             return request_error(15, "Missing or invalid element: actions")
         if rule is not None and rule.kind == "request_code":
+            if rule.params.get("done"):
+                self._run_all(actions, account, rule, logged)
             return request_error(int(rule.params.get("code", 1)), str(rule.params.get("text", "made to fail")))
         if self.options.max_actions is not None and len(actions) > self.options.max_actions:
             return request_error(1, "Unknown error occurred")
@@ -132,16 +135,16 @@ class Api:
     def _run_one(self, action: Mapping[str, Any], account: SandboxAccount, rule: Rule | None) -> Result:
         if rule is None or not rule.matches(action, account.name):
             return run(self.state, self.options, action)
-        is_delete = str(action.get("actionid", "")) == ACTION_PREFIX + "delete"
+        name = str(action.get("actionid", "")).removeprefix(ACTION_PREFIX)
         match rule.kind:
             case "action_code":
                 effect = run(self.state, self.options, action).effect if rule.params.get("done") else ""
                 return Result(int(rule.params.get("code", 1)), str(rule.params.get("text", "made to fail")), [], effect)
-            case "lie_ok" if is_delete:
+            case "lie_ok" if name in LIES:
                 return Result(records=[{"id": 0, "type": "relation", "elements": {"success": "success"}}])
-            case "lie_error" if is_delete:
+            case "lie_error" if name in LIES:
                 effect = run(self.state, self.options, action).effect
-                return Result(168, "Entry could not be deleted", [], effect)
+                return Result(*LIES[name], [], effect)
         return run(self.state, self.options, action)
 
     async def _send(self, request: web.Request, body: dict[str, Any], rule: Rule | None) -> web.StreamResponse:
@@ -193,7 +196,7 @@ def _logged(action: Mapping[str, Any], result: Result) -> LoggedAction:
     return LoggedAction(
         action=str(action.get("actionid", "")).removeprefix(ACTION_PREFIX),
         relationtype=kind_of(parameters) or "",
-        parentid=parameters.get("parentid", parameters.get("parentids")),
+        parentid=parameters.get("parentid", parameters.get("parentids")) or action.get("resourceid"),
         childid=parameters.get("childid", parameters.get("childids")),
         identifier=str(action.get("identifier", "")),
         errorcode=result.errorcode,
@@ -209,6 +212,22 @@ def _spoil_results(kind: str, params: Mapping[str, Any], body: dict[str, Any]) -
         results[0], results[1] = results[1], results[0]
     elif kind == "foreign_identifier" and results:
         results[0]["identifier"] = "somebody-else"
+    elif kind in ("drop_records", "repeat_records", "wrong_count"):
+        for result in results:
+            _spoil_records(kind, params, result["data"])
+
+
+def _spoil_records(kind: str, params: Mapping[str, Any], data: Any) -> None:
+    if not data:
+        return
+    records, meta = data["records"], data["meta"]
+    if kind == "drop_records":
+        del records[max(0, len(records) - int(params.get("count", 1))) :]
+    elif kind == "repeat_records" and records:
+        before = int(records[0]["id"]) - 1
+        data["records"] = [{**records[0], "id": before}, *records[:-1]]
+    elif kind == "wrong_count" and isinstance(meta["cntabsolute"], int):
+        meta["cntabsolute"] += int(params.get("by", 1))
 
 
 async def _drop(request: web.Request, rule: Rule) -> None:

@@ -1,6 +1,5 @@
 """The control API under /_sandbox/: state, log, faults and options by HTTP. JSON in and out."""
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, fields
 from typing import Any
@@ -8,15 +7,15 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.api import Api
+from sandbox.appointments import CONFIRMATIONS
 from sandbox.faults import BadRule, Faults, Rule
+from sandbox.inputs import BadInput, read_json
 from sandbox.options import BadOption, changed
+from sandbox.record_control import RecordControl
 from sandbox.state import ALL_TYPES, PREFIX, Link, State, seeded
 
+RIGHTS = ("hidden_types", "hidden_parents", "undeletable_types", "unknown_records")
 Handler = Callable[[web.Request], Awaitable[web.Response]]
-
-
-class BadInput(ValueError):
-    """What came in cannot be used; the text names the field."""
 
 
 class Control:
@@ -42,6 +41,7 @@ class Control:
             ("GET", "options", self.get_options),
             ("PATCH", "options", self.patch_options),
             ("POST", "reset", self.reset),
+            *RecordControl(self._api).table(),
         ]
         return [web.route(method, f"/_sandbox/{path}", _guarded(handler)) for method, path, handler in table]
 
@@ -53,17 +53,24 @@ class Control:
                 "links": [_link_document(link) for link in sorted(state.links)],
                 "undeletable": [_link_document(link) for link in sorted(state.undeletable)],
                 "undeletable_types": sorted(state.undeletable_types),
+                "confirmations": [
+                    {**_link_document(link), "confirmation": status}
+                    for link, status in sorted(state.confirmations.items())
+                ],
             }
         )
 
     async def put_links(self, request: web.Request) -> web.Response:
-        """Add links: a list of {relationtype, parentid, childid, undeletable?}."""
-        documents = await _json(request)
+        """Add links: a list of {relationtype, parentid, childid, undeletable?, confirmation?}."""
+        documents = await read_json(request)
         if not isinstance(documents, list):
             raise BadInput("send a list of links")
         state = self._api.state
         links = [_link(document) for document in documents]
+        statuses = {link: _status(each) for link, each in zip(links, documents, strict=True) if "confirmation" in each}
         state.add(links)
+        for link, status in statuses.items():
+            state.confirm(link, status)
         state.undeletable |= {
             link for link, document in zip(links, documents, strict=True) if document.get("undeletable")
         }
@@ -78,7 +85,7 @@ class Control:
 
     async def generate_links(self, request: web.Request) -> web.Response:
         """Many links: {relationtype, parents, children_per_parent, first_parent?, first_child?}."""
-        wish = await _json(request)
+        wish = await read_json(request)
         if not isinstance(wish, dict):
             raise BadInput("send an object")
         kind = _kind(wish)
@@ -92,10 +99,10 @@ class Control:
         return web.json_response({"links": len(self._api.state.links)})
 
     async def put_rights(self, request: web.Request) -> web.Response:
-        """What cannot be seen or deleted: {hidden_types?, hidden_parents?, undeletable_types?}."""
-        wish = await _json(request)
-        if not isinstance(wish, dict) or set(wish) - {"hidden_types", "hidden_parents", "undeletable_types"}:
-            raise BadInput("send hidden_types, hidden_parents or undeletable_types")
+        """What cannot be seen, deleted or linked: some of RIGHTS, each a list."""
+        wish = await read_json(request)
+        if not isinstance(wish, dict) or set(wish) - set(RIGHTS):
+            raise BadInput(f"send some of {', '.join(RIGHTS)}")
         for name, values in wish.items():
             if not isinstance(values, list):
                 raise BadInput(f"{name} must be a list")
@@ -122,6 +129,8 @@ class Control:
                 "worst_second": {account: state.worst_window(account) for account in state.times},
                 "deleted": sum(state.deleted.values()),
                 "deleted_twice": [_link_document(link) for link, times in state.deleted.items() if times > 1],
+                "created": sum(state.created.values()),
+                "created_existing": [_link_document(link) for link in state.created_existing],
                 "links": len(state.links),
             }
         )
@@ -132,7 +141,7 @@ class Control:
 
     async def post_faults(self, request: web.Request) -> web.Response:
         """Add one rule or a list of them."""
-        documents = await _json(request)
+        documents = await read_json(request)
         self._api.faults.add(
             [Rule.from_document(each) for each in (documents if isinstance(documents, list) else [documents])]
         )
@@ -149,7 +158,7 @@ class Control:
 
     async def patch_options(self, request: web.Request) -> web.Response:
         """Change some options."""
-        changes = await _json(request)
+        changes = await read_json(request)
         if not isinstance(changes, dict):
             raise BadInput("send an object of options")
         self._api.options = changed(self._api.options, changes)
@@ -182,13 +191,6 @@ def _guarded(handler: Handler) -> Handler:
     return guarded
 
 
-async def _json(request: web.Request) -> Any:
-    try:
-        return json.loads(await request.read())
-    except (ValueError, RecursionError):
-        raise BadInput("the body is not JSON") from None
-
-
 def _kind(document: dict[str, Any]) -> str:
     kind = str(document.get("relationtype", "")).removeprefix(PREFIX)
     if kind not in ALL_TYPES:
@@ -203,6 +205,13 @@ def _link(document: object) -> Link:
     if not all(isinstance(each, int) for each in ids):
         raise BadInput("parentid and childid must be integers")
     return _kind(document), document["parentid"], document["childid"]
+
+
+def _status(document: dict[str, Any]) -> str:
+    status = document["confirmation"]
+    if document.get("relationtype") != "calendar:address" or status not in CONFIRMATIONS.values():
+        raise BadInput(f"confirmation is for calendar:address, and one of {', '.join(CONFIRMATIONS.values())}")
+    return str(status)
 
 
 def _link_document(link: Link) -> dict[str, object]:

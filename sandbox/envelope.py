@@ -33,7 +33,7 @@ def _top(options: SandboxOptions, results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _result(action: Mapping[str, Any], result: Result) -> dict[str, Any]:
-    data: object = {"meta": {"cntabsolute": None}, "records": result.records} if not result.errorcode else []
+    data: object = {"meta": {"cntabsolute": result.total}, "records": result.records} if not result.errorcode else []
     return {
         "actionid": action.get("actionid"),
         "resourceid": action.get("resourceid", ""),

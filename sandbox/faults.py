@@ -20,10 +20,13 @@ KINDS: Mapping[str, str] = {
     "drop_results": "the work is done, the last params.count results are missing",
     "swap_results": "the work is done, the first two results are swapped",
     "foreign_identifier": "the work is done, the first result carries another identifier",
+    "drop_records": "the last params.count records of each result are missing; the count of all is right",
+    "repeat_records": "each result begins with the record that ended the page before",
+    "wrong_count": "the count of all records is off by params.by",
     "action_code": "matching actions answer params.code and params.text; params.done: they are done all the same",
-    "request_code": "the whole request answers params.code with no results, nothing done",
-    "lie_ok": "matching deletes answer success and are not done",
-    "lie_error": "matching deletes are done and answer 168",
+    "request_code": "the whole request answers params.code with no results; params.done: the work is done all the same",
+    "lie_ok": "matching deletes and creates answer success and are not done",
+    "lie_error": "matching deletes and creates are done and answer 168 or 78",
     "slow": "params.seconds more",
     "empty_body": "the work is done, the answer is empty",
     "truncated_json": "the work is done, the answer is cut but complete for HTTP",
@@ -78,12 +81,17 @@ class Rule:
         parameters = raw if isinstance(raw, dict) else {}
         seen = {
             "relationtype": kind_of(parameters),
-            "parentid": parameters.get("parentid"),
+            "parentid": parameters.get("parentid", _number(action.get("resourceid"))),
             "childid": parameters.get("childid"),
             "action": str(action.get("actionid", "")).removeprefix(ACTION_PREFIX),
             "account": account,
         }
         return all(seen[name] == wanted for name, wanted in self.match.items())
+
+
+def _number(resourceid: object) -> int | None:
+    """Of a read by id."""
+    return int(resourceid) if isinstance(resourceid, str) and resourceid.isascii() and resourceid.isdigit() else None
 
 
 class Faults:

@@ -39,6 +39,12 @@ class SandboxOptions:
     read_absent: Literal["missing", "empty"] = "missing"  # how an id without links shows. Facts 6.1 [O]
     read_nothing: Literal["object", "list"] = "object"  # {} or [] when no id has links. Facts 6.1 [I]
     create_existing_code: int = 0  # create of a link that is there. Facts 6.2 [U]
+    create_success_shape: Literal["no_records", "record"] = "no_records"  # facts 6.2 [U]
+    appointment_addresses: Literal["list", "map", "missing"] = "list"  # facts 6.2 [D]; a map with gaps 7.1 [O]
+    unknown_record_code: int = 80  # create of a link of a record that is gone. Facts 3 [I]
+    unknown_appointment_code: int = 169  # read of an appointment that is gone; 0 is no record. Facts 3 [I]
+    record_ids: Literal["number", "text"] = "number"  # ids of records of read. Facts 7.1 [O]
+    record_count: Literal["number", "null"] = "number"  # cntabsolute of a read of records. Facts 7.1 [O]
     log_size: int = 100_000  # requests kept in the log
 
 

@@ -5,6 +5,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sandbox.records import Records
+
 PREFIX = "urn:onoffice-de-ns:smart:2.5:relationTypes:"
 Link = tuple[str, int, int]  # short relation type, parentid, childid
 
@@ -89,10 +91,15 @@ class State:
         self.undeletable_types: set[str] = set()
         self.hidden_types: set[str] = set()  # look empty to reads, answer 80 to deletes
         self.hidden_parents: set[int] = set()
+        self.unknown_records: set[int] = set()  # records that were deleted: nothing can be linked to them
+        self.confirmations: dict[Link, str] = {}  # of calendar:address; not-set for those that are not here
+        self.records = Records()
         self.log: deque[LoggedRequest] = deque(maxlen=log_size)
         self.times: dict[str, list[float]] = defaultdict(list)  # arrivals per account
         self.counts: Counter[str] = Counter()
         self.deleted: Counter[Link] = Counter()  # how often a link that was there was removed
+        self.created: Counter[Link] = Counter()  # how often a link was made by an API call
+        self.created_existing: Counter[Link] = Counter()  # how often one was to be made that was there
         self.in_flight = 0
         self.most_in_flight = 0
         self._by_parent: dict[tuple[str, int], set[int]] = defaultdict(set)
@@ -110,6 +117,7 @@ class State:
         """Unmake one link."""
         kind, parentid, childid = link
         self.links.discard(link)
+        self.confirmations.pop(link, None)
         self._by_parent[kind, parentid].discard(childid)
         self._by_child[kind, childid].discard(parentid)
 
@@ -117,6 +125,20 @@ class State:
         """Unmake a link for an API call."""
         self.remove(link)
         self.deleted[link] += 1
+
+    def create(self, link: Link, confirmation: str | None) -> None:
+        """Make a link for an API call."""
+        (self.created_existing if link in self.links else self.created)[link] += 1
+        self.add([link])
+        if confirmation is not None:
+            self.confirm(link, confirmation)
+
+    def confirm(self, link: Link, confirmation: str) -> None:
+        """Set a participant's confirmation status."""
+        if confirmation == "not-set":
+            self.confirmations.pop(link, None)
+        else:
+            self.confirmations[link] = confirmation
 
     def children(self, kind: str, parentid: int) -> list[int]:
         """What an account may see below a parent."""

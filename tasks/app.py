@@ -7,6 +7,8 @@ from celery import Celery
 from kombu import Queue
 
 from tasks.redrive import Redrive
+from tasks.undo import NAME as UNDO
+from tasks.undo import Undo
 from tasks.unlink import NAME as UNLINK
 from tasks.unlink import Unlink
 from tasks.unlink_many import NAME as UNLINK_MANY
@@ -29,7 +31,7 @@ class UnlinkerApp(Celery):
     runtime: Runtime
 
 
-TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Redrive)
+TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo, Redrive)
 
 
 def make_worker_app(
@@ -41,7 +43,7 @@ def make_worker_app(
     for task in tasks:
         app.register_task(task())
     names = frozenset(name for name in app.tasks if name.startswith("unlinker."))
-    app.runtime = Runtime(options, KnownTasks(names, UNLINK, UNLINK_MANY))
+    app.runtime = Runtime(options, KnownTasks(names, UNLINK, UNLINK_MANY, UNDO))
     app.steps["consumer"].add(NoteConsumer)
     app.conf.update(celery_options)
     app.conf.update(

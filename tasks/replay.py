@@ -3,12 +3,15 @@
 import uuid
 from collections.abc import Callable, Sequence
 
-from tasks.unlink import NAME
+from tasks import undo, unlink
 from worker.engine import envelope
+from worker.stores import keys
 from worker.stores.letter import Letter
 from worker.stores.records import Fields
 from worker.stores.wishes import Accepted, Wish, Wishes
 from worker.unlinking.job import Job
+
+BULK = keys.QUEUES[2]
 
 
 class Replayer:
@@ -39,14 +42,33 @@ class Replayer:
 
     def _move(self, wishes: Sequence[Wish | None]) -> list[str]:
         possible = [wish for wish in wishes if wish is not None]
-        moved = zip(possible, self._wishes.enqueue_many(possible), strict=True)
-        return [wish.job.id for wish, how in moved if how is not Accepted.GONE]
+        moved: list[str] = []
+        for queue in sorted({wish.queue for wish in possible}):
+            some = [wish for wish in possible if wish.queue == queue]
+            accepted = zip(some, self._wishes.enqueue_many(some), strict=True)
+            moved += [wish.job.id for wish, how in accepted if how is not Accepted.GONE]
+        return moved
 
     def _wish(self, letter: Letter, not_after: float | None, redrives: int) -> Wish | None:
-        if not letter.can_be_replayed:
+        if not letter.names_relation:
             return None
-        job = Job(id=str(uuid.uuid4()), relation=letter.relation, terms=letter.terms(not_after))
+        job = Job(
+            id=str(uuid.uuid4()),
+            relation=letter.relation,
+            terms=letter.terms(not_after),
+            restore=letter.restore,
+            confirmation=letter.confirmation,
+        )
         extra: Fields = {"replay_of": letter.id, "replays": letter.replays + 1, "redrives": redrives}
         if letter.run is not None:
             extra |= {name: letter.record[name] for name in ("run", "row") if name in letter.record}
-        return Wish(job, envelope.write(NAME, job.id, job.as_arguments()), letter=letter.id, extra=extra)
+        if job.restore:
+            return _restoring(job, letter.id, extra)
+        return Wish(job, envelope.write(unlink.NAME, job.id, job.as_arguments()), letter=letter.id, extra=extra)
+
+
+def _restoring(job: Job, letter: str, extra: Fields) -> Wish:
+    """What was to bring a link back is replayed as that: a chunk of one row, under the id of the new job."""
+    named = {"run": extra.get("run"), "first_row": int(extra.get("row", 0))} if "run" in extra else {}
+    message = envelope.write(undo.NAME, job.id, undo.arguments_for(job) | named, BULK)
+    return Wish(job, message, queue=BULK, letter=letter, extra=extra)

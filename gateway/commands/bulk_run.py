@@ -9,7 +9,7 @@ import typer
 from config.accounts import load_accounts
 from config.settings import load_settings
 from gateway import operator
-from gateway.composition import Doors, open_doors
+from gateway.composition import Doors, open_doors, type_rules
 from gateway.exits import CommandError, Exit
 from gateway.filters import Json
 from gateway.following import Capacity, Follower, failures, found_run
@@ -64,7 +64,7 @@ def carry_out(order: Order, *, yes: bool, detach: bool, json_: bool) -> None:
     """Check, ask, start and follow. Raises CommandError, and typer.Exit with how it ended."""
     doors = open_doors(load_settings())
     head = open_plan(order.path)
-    launch = Launch(doors.runs, doors.audit, now)
+    launch = Launch(doors.runs, doors.audit, type_rules(load_settings()), now)
     if launch.was_started(head):
         note(f"this plan was applied before, as run {head.id}")
     else:

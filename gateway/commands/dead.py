@@ -19,8 +19,8 @@ from worker.unlinking.errors import REASONS, Replay
 from worker.unlinking.redriving import RedrivePolicy
 
 app = typer.Typer(help="Dead letters: jobs that could not be done, kept until you say.", no_args_is_help=True)
-COLUMNS = ("id", "ended", "reason", "code", "relationtype", "parentid", "childid", "account", "run", "message")
-RESTORE_ADVICE = "An undo could not restore it. Plan the undo anew once the trouble is over, then discard the letter."
+RELATION = ("relationtype", "parentid", "childid", "account")
+COLUMNS = ("id", "ended", "action", "reason", "code", *RELATION, "run", "message")
 MESSAGE_SHOWN = 60  # characters, in a table
 
 
@@ -74,7 +74,7 @@ def show(
     Example: unlinker dead show 0b7c6a3e-...
     """
     letter = _found(open_doors(load_settings()), letter_id)
-    document = letter.document() | explanation(letter.reason)
+    document = letter.document() | explanation(letter.reason, restore=letter.restore)
     if json_:
         print_json(document)
         return
@@ -100,12 +100,12 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
     code, message = document["code"], document["message"]
     names = f"{document['relationtype']} {document['parentid']} -> {document['childid']}"
     lines = [
-        ("wanted", document["action"]),
         ("relation", names if letter.names_relation else "none that could be read"),
+        ("wanted", "to be there again (an undo)" if letter.restore else "to be gone"),
         ("account", document["account"]),
         ("reason", document["reason"]),
         ("what happened", document["happened"]),
-        ("what to do", RESTORE_ADVICE if letter.restore else document["advice"]),
+        ("what to do", document["advice"]),
         ("text", message if code is None else f"{code}: {message}"),
         ("ended", ago(document["ended_at"], now)),
         ("asked for by", document["requested_by"]),
@@ -121,7 +121,7 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
 
 
 def _command(letter: Letter) -> str:
-    return "discard" if letter.replay is Replay.USELESS or not letter.can_be_replayed else "replay"
+    return "discard" if letter.replay is Replay.USELESS or not letter.names_relation else "replay"
 
 
 def _next_redrive(letter: Letter, now: float) -> str | None:
@@ -133,12 +133,13 @@ def _next_redrive(letter: Letter, now: float) -> str | None:
     return f"tried {letter.redrives} times; again {'now' if at <= now else f'in {(at - now) / 60:.0f} min'}"
 
 
-def explanation(reason: str) -> dict[str, object]:
-    """What a reason means, in plain words."""
+def explanation(reason: str, *, restore: bool = False) -> dict[str, object]:
+    """What a reason means, in plain words. `restore`: the job was to bring a link back."""
     error = REASONS.get(reason)
     if error is None:
         return {"happened": "No reason was kept.", "advice": "Look at the attempts.", "replay": str(Replay.MENDED)}
-    return {"happened": error.happened, "advice": error.advice, "replay": str(error.replay)}
+    happened, advice = error.explain(restore=restore)
+    return {"happened": happened, "advice": advice, "replay": str(error.replay)}
 
 
 @app.command()

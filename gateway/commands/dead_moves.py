@@ -40,7 +40,7 @@ def replay(
     """
     doors = open_doors(load_settings())
     chosen = choose(doors.dead_letters, doors.wishes, wanted, ids, frozenset() if force else USELESS)
-    _carry_out(doors, "replay", chosen, order, Means(doors.replayer.replay, _can_be_replayed, rate, json=json_))
+    _carry_out(doors, "replay", chosen, order, Means(doors.replayer.replay, _names_relation, rate, json=json_))
 
 
 @expanding("wanted", read_filter)
@@ -70,7 +70,7 @@ def redrive(
     """
     doors = open_doors(load_settings())
     count = sum(len(some) for some in doors.redriver.due())
-    means = Means(doors.redriver.move, _can_be_replayed, rate, json=json_)
+    means = Means(doors.redriver.move, _names_relation, rate, json=json_)
     if dry_run or count == 0:
         _answer("redrive", Moved(), count, means)
         return
@@ -79,8 +79,8 @@ def redrive(
     _answer("redrive", moved, count, means)
 
 
-def _can_be_replayed(letter: Letter) -> bool:
-    return letter.can_be_replayed
+def _names_relation(letter: Letter) -> bool:
+    return letter.names_relation
 
 
 def _carry_out(doors: Doors, action: str, chosen: Choice, order: Order, means: Means) -> None:

@@ -26,7 +26,6 @@ from worker.unlinking.errors import UnlinkError
 from worker.unlinking.job import DEFAULT_ACCOUNT, Job
 from worker.unlinking.outcome import SUCCESSES, Kind, Outcome
 
-CHUNK_DONE = "done"
 POLL = 0.05  # seconds between looks at a job that is waited for
 TOO_LATE = {
     Cancelled.TOO_LATE: "its request is out",
@@ -138,8 +137,8 @@ def _report(client: "redis.Redis", job_id: str, *, wait: bool, timeout: float, j
 
 def _succeeded(document: dict[str, Any]) -> bool:
     """Of a chunk: whether all its rows did."""
-    if document.get("outcome") == CHUNK_DONE:
-        return not document.get("dead") and not document.get("expired")
+    if document.get("outcome") == "done":
+        return not any(document.get(kind) for kind in (Kind.DEAD, Kind.EXPIRED, Kind.CANCELLED))
     return document.get("outcome") in SUCCESSES
 
 

@@ -27,8 +27,13 @@ def test_every_row_of_a_chunk_ends_as_a_job_of_its_own_would(house: House) -> No
     app = Celery(broker=house.redis_url, backend=house.redis_url)
     sent = app.send_task("unlinker.unlink_many", kwargs={"relations": rows, "run": "r1", "first_row": 2}, queue="bulk")
     result = sent.get(timeout=30)
-    counts = {"unlinked": 1, "already_absent": 1, "dead": 4, "expired": 0, "cancelled": 0, "unproven": 0}
-    assert result == {"outcome": "done", "run": "r1", **counts}
+    assert {name: count for name, count in result.items() if count} == {
+        "outcome": "done",
+        "run": "r1",
+        "unlinked": 1,
+        "already_absent": 1,
+        "dead": 4,
+    }
     assert house.rows(sent.id) == b"uadddd"
     assert LINK not in house.sandbox.links()
     assert {action["parentid"] for action in house.sandbox.actions()} == {671, 8, 9}

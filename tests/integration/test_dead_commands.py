@@ -180,11 +180,10 @@ def test_what_an_undo_could_not_restore_is_never_unlinked(shell: Shell) -> None:
     (letter,) = shell.die(1, dead("Exhausted", None, "the API was down"))
     shell.client.hset(keys.job(letter), "restore", 1)
     assert shell.json("dead", "show", letter)["action"] == "restore"
-    assert "Plan the undo anew" in shell("dead", "show", letter)
-    moved = shell.json("dead", "replay", letter, *YES, "--force")
-    assert (moved["moved"], moved["left_out"]) == (0, 1)
-    assert shell.queued() == 0
-    assert shell.json("dead", "list")["count"] == 1
+    assert "to be there again" in shell("dead", "show", letter)
+    assert shell.json("dead", "replay", letter, *YES)["moved"] == 1
+    assert shell.client.llen("unlink") == 0
+    assert json.loads(shell.client.lindex("bulk", 0) or b"{}")["headers"]["task"] == "unlinker.undo"
 
 
 def test_named_letters_are_moved_and_may_be_named_again(shell: Shell) -> None:

@@ -47,14 +47,14 @@ def arrive_job(claimed: Claimed, envelope: Envelope) -> Arrived:
         return Arrived(claimed, envelope, job, record_fields(job), fault)
 
 
-def arrive_chunk(claimed: Claimed, envelope: Envelope) -> Arrived:
-    """A message of `unlinker.unlink_many`."""
+def arrive_chunk(claimed: Claimed, envelope: Envelope, *, restore: bool) -> Arrived:
+    """A message of `unlinker.unlink_many`, or of `unlinker.undo`: then its links are to be there again."""
     try:
         _require_keywords(envelope)
-        chunk = Chunk.from_arguments(envelope.id, envelope.arguments)
+        chunk = Chunk.from_arguments(envelope.id, envelope.arguments, restore=restore)
         return Arrived(claimed, envelope, chunk, chunk_fields(chunk))
     except UnlinkError as fault:
-        chunk = Chunk(envelope.id, (), _terms_as_given(envelope), run=envelope.id, first_row=0)
+        chunk = Chunk(envelope.id, (), _terms_as_given(envelope), run=envelope.id, first_row=0, restore=restore)
         return Arrived(claimed, envelope, chunk, chunk_fields(chunk), fault)
 
 

@@ -41,6 +41,7 @@ class KnownTasks:
     names: frozenset[str]  # every task of the app
     unlink: str  # its messages are jobs
     unlink_many: str  # its messages are chunks of jobs
+    undo: str  # its messages are chunks of jobs whose links are to be there again
 
 
 class Ways(Protocol):
@@ -120,8 +121,8 @@ class Claimer:
                 await self._put_aside(one, found.why)
             elif found.task == self._tasks.unlink:
                 arrived.append(arrive_job(one, found))
-            elif found.task == self._tasks.unlink_many:
-                arrived.append(arrive_chunk(one, found))
+            elif found.task in (self._tasks.unlink_many, self._tasks.undo):
+                arrived.append(arrive_chunk(one, found, restore=found.task == self._tasks.undo))
             else:
                 await self._let_in_other(found, one)
         admitted = await self._records.admit([each.arrival for each in arrived])

@@ -141,6 +141,11 @@ class Gate:
             self._released.set()
         self._releasing = None
 
+    async def flush(self) -> None:
+        """Wait until all that is over has been released, so that a process that ends holds no places."""
+        while self._releasing is not None:
+            await self._releasing
+
     @asynccontextmanager
     async def passing(self, place: Place | None = None) -> AsyncIterator[str]:
         """One request, on a place that is at hand or a new one; its errors tell the limiter how it went.

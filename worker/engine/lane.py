@@ -7,8 +7,7 @@ requests are as full as they can be: single jobs first, bulk fills the rest.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -16,18 +15,18 @@ from redis.exceptions import RedisError
 
 from worker.engine.entry import Entry
 from worker.engine.gate import AccountHalted, Gate, Place
+from worker.engine.granted_api import GrantedApi
 from worker.engine.intents import Intents
 from worker.engine.settling import Settler
 from worker.engine.solitude import Solitude
 from worker.onoffice.client import Client
-from worker.onoffice.protocol import Action
-from worker.onoffice.replies import Reply
 from worker.stores import keys
 from worker.stores.records import Intent
-from worker.unlinking.attempts import RequestNote
 from worker.unlinking.decisions import Ask, Decision, Park
 from worker.unlinking.judging import Policy
+from worker.unlinking.keeping import Keeper, Store
 from worker.unlinking.outcome import CANCELLED, EXPIRED, Outcome
+from worker.unlinking.restorer import Restorer
 from worker.unlinking.unlinker import Unlinker
 from worker.unlinking.viewer import Sightings
 
@@ -47,6 +46,7 @@ class LaneParts:
     intents: Intents
     settler: Settler
     sightings: Sightings
+    keep: Store
     solitude: Solitude
     policy: Policy
     actions_per_request: int
@@ -162,12 +162,12 @@ class Lane:
             await self._send(entries, place)
 
     async def _send(self, entries: list[Entry], place: Place | None) -> None:
-        api = GrantedApi(self._parts, place)
+        api = GrantedApi(self._parts.client, self._parts.gate, self._parts.actions_per_request, place)
         start = time.monotonic()
         try:
             going = await self._intend(entries)
             if going:
-                await self._parts.settler.carry_out(self.account, await self._unlink(api, going))
+                await self._work(api, going)
                 if self._parts.gate.looks_down:
                     await self._parts.settler.halt(self.account, OUTAGE)
         finally:
@@ -175,12 +175,25 @@ class Lane:
             took = time.monotonic() - start
             self.round_trip += (took - self.round_trip) * (ROUND_TRIP_WEIGHT if self.round_trip else 1.0)
 
-    async def _unlink(self, api: "GrantedApi", going: Sequence[Entry]) -> list[tuple[Entry, Decision]]:
-        unlinker = Unlinker(api, self._parts.sightings, self._parts.policy)
+    async def _work(self, api: GrantedApi, going: Sequence[Entry]) -> None:
+        """What is to go first: single jobs wait for no undo."""
+        parts = self._parts
+        keeper = Keeper(api, parts.keep) if parts.policy.keep_confirmation else None
+        unlinker = Unlinker(api, parts.sightings, parts.policy, keeper)
+        restorer = Restorer(api, parts.sightings, parts.policy)
+        for worker, restores in ((unlinker, False), (restorer, True)):
+            entries = [entry for entry in going if entry.ticket.job.restore is restores]
+            if entries:
+                await parts.settler.carry_out(self.account, await self._decide(api, worker, entries))
+
+    async def _decide(
+        self, api: GrantedApi, worker: Unlinker | Restorer, going: Sequence[Entry]
+    ) -> list[tuple[Entry, Decision]]:
         try:
-            decisions = await unlinker.run([entry.ticket for entry in going])
-        except RedisError as error:  # nobody knows how far it came: the question waits
-            return [(entry, Ask(why=f"Redis failed in between: {error}", in_doubt=True)) for entry in going]
+            decisions = await worker.run([entry.ticket for entry in going])
+        except RedisError as error:  # the question waits
+            why = f"Redis failed in between: {error}"
+            return [(e, Ask(why=why, in_doubt=e.ticket.in_doubt or api.may_have_sent(e.id))) for e in going]
         finally:
             for entry in going:
                 entry.request = api.note_of(entry.id)
@@ -244,41 +257,3 @@ class Sifted:
         else:
             entry.ticket = replace(entry.ticket, give_up=how)
             self.going.append(entry)
-
-
-class GrantedApi:
-    """One batch's way to onOffice: its first request goes on the grant at hand, every further one asks again."""
-
-    def __init__(self, parts: LaneParts, place: Place | None) -> None:
-        self.actions_per_request = parts.actions_per_request
-        self._parts = parts
-        self._place = place
-        self._last: RequestNote | None = None
-        self._notes: dict[str, RequestNote] = {}
-
-    async def call(self, actions: Sequence[Action]) -> Reply:
-        """One request."""
-        try:
-            return await self._parts.client.call(actions, self._passing)
-        finally:
-            if self._last is not None:
-                self._notes |= dict.fromkeys((action.identifier for action in actions), self._last)
-
-    @asynccontextmanager
-    async def _passing(self) -> AsyncIterator[None]:
-        place, self._place = self._place, None
-        async with self._parts.gate.passing(place) as request_id:
-            at, start = time.time(), time.monotonic()
-            try:
-                yield
-            finally:
-                self._last = RequestNote(request_id, at, time.monotonic() - start)
-
-    def note_of(self, job_id: str) -> RequestNote | None:
-        """The last request that named the job; else the last one, which may have read its link."""
-        return self._notes.get(job_id, self._last)
-
-    def close(self) -> None:
-        """Give back a grant that was not used."""
-        if self._place is not None:
-            self._parts.gate.give_back(self._place)

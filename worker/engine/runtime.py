@@ -9,22 +9,20 @@ from dataclasses import dataclass, field
 from os import EX_SOFTWARE
 from pathlib import Path
 
-import redis.asyncio
 import structlog
 from celery.worker import state
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from worker.engine.claimer import Claimer, Held, KnownTasks
 from worker.engine.claims import Claims, Window
 from worker.engine.conductor import Conductor
+from worker.engine.connections import connect
 from worker.engine.entry import Entry, Settled
 from worker.engine.gate import Gate
 from worker.engine.inbox import Inbox, Letter
 from worker.engine.intents import Intents
 from worker.engine.lane import Lane, LaneParts
 from worker.engine.listening import Listening
-from worker.engine.settling import Books, Settler
+from worker.engine.settling import Books, Settler, insist
 from worker.engine.solitude import Solitude
 from worker.engine.watch import Probe, Watch
 from worker.engine.window import Bounds, next_window
@@ -34,11 +32,11 @@ from worker.onoffice.transport import Timeouts, Transport
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halts
 from worker.stores.keep_rules import KeepRules
+from worker.stores.keepsakes import Keepsakes
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
 from worker.stores.rows import Rows
 from worker.stores.runs import RunFeed
-from worker.stores.scripts import AsyncRedis
 from worker.stores.sightings import StoredSightings
 from worker.unlinking.errors import UnknownAccount
 from worker.unlinking.judging import Policy
@@ -46,10 +44,8 @@ from worker.unlinking.outcome import CANCELLED, dead
 
 log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
-MAX_CONNECTIONS = 1000  # a few per account; redis-py refuses the 101st otherwise
 CANCEL_EVERY = 0.1  # seconds
 TUNE_EVERY = 0.25  # seconds
-REDIS_TIMEOUT = 5.0  # seconds; a half-open connection is dropped after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +108,8 @@ class Runtime:
         """Make everything and start it. Redis may be away: all of it waits for Redis by itself."""
         options = self._options
         self._loop = asyncio.get_running_loop()
-        self._queue = _connect(options.queue_url)
-        self._store = self._queue if options.records_url == options.queue_url else _connect(options.records_url)
+        self._queue = connect(options.queue_url)
+        self._store = self._queue if options.records_url == options.queue_url else connect(options.records_url)
         owner = secrets.token_hex(6)
         deliveries = Deliveries(self._queue, owner, options.lease)
         self._halts = Halts(self._store)
@@ -133,7 +129,7 @@ class Runtime:
         self._keep(watch.run())
         self._keep(watch.keep_feeding())
         feed = RunFeed(self._store, options.retention, owner)
-        self._keep(Conductor(feed, deliveries, {"unlink": self._tasks.unlink_many}).run())
+        self._keep(Conductor(feed, deliveries, {"unlink": self._tasks.unlink_many, "restore": self._tasks.undo}).run())
         self._keep(self._keep_tuning())
         self._keep(self._claims.keep_flushing())
         self._keep(self._claims.keep_renewing(options.lease / 3))
@@ -152,6 +148,7 @@ class Runtime:
     def _open_lanes(self) -> dict[str, Probe]:
         solitude = Solitude()
         intents = Intents(self._books.records, self._books.rows)
+        keepsakes = Keepsakes(self._store)
         probes = {}
         for account, access in self._options.accounts.items():
             limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
@@ -165,6 +162,7 @@ class Runtime:
                 intents=intents,
                 settler=self._settler,
                 sightings=StoredSightings(self._store, account),
+                keep=lambda statuses: insist(lambda: keepsakes.store(statuses)),
                 solitude=solitude,
                 policy=self._options.policy,
                 actions_per_request=access.actions_per_request,
@@ -273,19 +271,6 @@ class Runtime:
         await self._queue.aclose()
         if self._store is not self._queue:
             await self._store.aclose()
-
-
-def _connect(url: str) -> AsyncRedis:
-    """A client that fails fast and repeats no command by itself: a script may have run though its reply was lost."""
-    return redis.asyncio.Redis.from_url(
-        url,
-        socket_timeout=REDIS_TIMEOUT,
-        socket_connect_timeout=REDIS_TIMEOUT,
-        socket_keepalive=True,
-        health_check_interval=5,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=MAX_CONNECTIONS,
-    )
 
 
 async def _end(tasks: "set[asyncio.Task[None]]") -> None:

@@ -27,6 +27,7 @@ class Verdict(StrEnum):
     """What one answer means for one job."""
 
     GONE = "gone"  # the link was deleted
+    MADE = "made"  # the link was created
     ALREADY_GONE = "already_gone"  # there was none
     AGAIN = "again"  # try again, up to `max_tries`
     SLOW_DOWN = "slow_down"  # try again later, at no cost
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     """Why a job is dead. The value is the name of the public exception, in worker.unlinking.errors."""
 
     NOT_DELETABLE = "NotDeletable"  # the link is there, and onOffice keeps it
+    NOT_RESTORABLE = "NotRestorable"  # the link is gone, and onOffice does not make it anew
     UNKNOWN_RELATION_TYPE = "UnknownRelationType"
     MISSING_RIGHT = "MissingRight"
     UNKNOWN_RECORD = "UnknownRecord"  # parent or child, for this API user

@@ -11,7 +11,8 @@ OnOfficeError
     ├── EmptyReply
     ├── NotJson
     ├── WrongShape
-    └── MalformedRelatedIds
+    ├── MalformedRelatedIds
+    └── MalformedAppointment
 """
 
 
@@ -67,3 +68,7 @@ class WrongShape(UnreadableReply):
 
 class MalformedRelatedIds(UnreadableReply):
     """The ids of a read-back cannot be understood, so nothing can be said about what is absent."""
+
+
+class MalformedAppointment(UnreadableReply):
+    """An appointment cannot be understood, so nothing can be said about its participants."""

@@ -29,6 +29,7 @@ class Answer:
     message: str  # the vendor's text
     records: tuple[Mapping[str, object], ...]
     success: str | None  # records[0].elements.success, if there is one; "<type>" for what is no text
+    total: int | None = None  # meta.cntabsolute: how many records there are on all pages, where the API says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,13 @@ def _read(result: object, action: Action) -> Answer | Missing:
     if records is None and errorcode == 0:  # what is not understood may be what denies the success
         return Missing("malformed result")
     kept = records or ()
-    return Answer(errorcode, _text(status.get("message")), kept, _success(kept))
+    return Answer(errorcode, _text(status.get("message")), kept, _success(kept), _total(result.get("data")))
+
+
+def _total(data: object) -> int | None:
+    total = _mapping(_mapping(data).get("meta")).get("cntabsolute")
+    count = UNREADABLE_CODE if total is None else _code(total)
+    return None if count < 0 else count
 
 
 def _records(data: object) -> tuple[Mapping[str, Any], ...] | None:

@@ -38,6 +38,8 @@ def job_document(job_id: str, record: Mapping[str, str], status: str) -> dict[st
     if "rows" not in record:  # a chunk names no relation, it has rows
         document |= {name: _value(name, record.get(name)) for name in RELATION}
     document |= {"account": record.get("account"), "status": "ended" if "outcome" in record else status}
+    if "restore" in record:
+        document["action"] = "restore"
     evidence = json.loads(record.get("evidence", "{}"))
     if "outcome" in record:
         document["outcome"] = record["outcome"]

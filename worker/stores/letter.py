@@ -85,16 +85,6 @@ class Letter:
         return {"relationtype", "parentid", "childid"} <= set(self.record)
 
     @property
-    def restore(self) -> bool:
-        """Whether the link was to be there again, rather than be gone: an undo asked for it."""
-        return "restore" in self.record
-
-    @property
-    def can_be_replayed(self) -> bool:
-        """Whether it names something to unlink. What an undo could not restore must never be unlinked instead."""
-        return self.names_relation and not self.restore
-
-    @property
     def replays(self) -> int:
         """How often this wish was replayed before."""
         return int(self.record.get("replays", 0))
@@ -119,8 +109,18 @@ class Letter:
         return latest if self.not_after is None else min(latest, self.not_after)
 
     @property
+    def restore(self) -> bool:
+        """Whether the link was to be there again, rather than gone."""
+        return "restore" in self.record
+
+    @property
+    def confirmation(self) -> str | None:
+        """The status a link was to be restored with."""
+        return self.record.get("confirmation")
+
+    @property
     def relation(self) -> Relation:
-        """What was to be unlinked. Raises KeyError when `names_relation` is false."""
+        """What was to be unlinked, or restored. Raises KeyError when `names_relation` is false."""
         record = self.record
         return Relation(record["relationtype"], int(record["parentid"]), int(record["childid"]))
 

@@ -229,12 +229,18 @@ def record_fields(job: Job) -> Fields:
         "parentid": job.relation.parentid,
         "childid": job.relation.childid,
     }
+    if job.restore:
+        fields["restore"] = 1
+    if job.confirmation is not None:
+        fields["confirmation"] = job.confirmation
     return fields | _terms(job.terms)
 
 
 def chunk_fields(chunk: Chunk) -> Fields:
     """The same for a chunk."""
     fields: Fields = {"run": chunk.run, "first_row": chunk.first_row, "rows": len(chunk.rows)}
+    if chunk.restore:
+        fields["restore"] = 1
     return fields | _terms(chunk.terms)
 
 

@@ -131,6 +131,8 @@ def _dead_letters(endings: Sequence[RowEnding]) -> list[Word]:
 
 def _letter_fields(ending: RowEnding) -> Fields:
     relation: Fields = {"account": ending.chunk.terms.account}
+    if ending.chunk.restore:
+        relation["restore"] = 1
     if ending.job is not None:
         relation = record_fields(ending.job)
     if ending.chunk.restore:

@@ -23,6 +23,10 @@ OUTCOMES = ("unlinked", "already_absent", "restored", "already_present", "cancel
 Row = list[Any]  # [relationtype, parentid, childid], and what else the task takes
 
 
+class RowsMissing(Exception):
+    """Some rows of a run are not stored."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTerms:
     """What a run is started with."""
@@ -36,6 +40,7 @@ class RunTerms:
     because: str
     source: str = ""
     plan: str = ""  # path of the plan's file
+    plan_sha256: str = ""  # as its head has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +203,13 @@ class Runs:
                 yield (states or b"").ljust(length, b"\0")[:length]
 
     def rows(self, each: Run) -> Iterator[Row]:
-        """What the run was given to do, in its order."""
+        """What the run was given to do, in its order. Raises RowsMissing."""
         for start in range(0, each.layout.chunks, CHUNKS_AT_ONCE):
             numbers = [str(number) for number in range(start, min(start + CHUNKS_AT_ONCE, each.layout.chunks))]
             stored: Any = self._client.hmget(keys.run_rows(each.id), numbers)
             for packed in stored:
+                if packed is None:
+                    raise RowsMissing(f"the rows of run {each.id} are not all stored, not yet or no longer")
                 yield from unpack(packed)
 
 
@@ -300,6 +307,7 @@ def _fields(terms: RunTerms) -> dict[str, str | int | float]:
         "because": terms.because,
         "source": terms.source,
         "plan": terms.plan,
+        "plan_sha256": terms.plan_sha256,
     }
 
 

@@ -46,6 +46,14 @@ class Wish:
     letter: str = ""  # id of the dead letter it replays
     extra: Fields = field(default_factory=dict)  # of the record, besides the job's
 
+    @property
+    def joins_as(self) -> str:
+        """What later wishes for the same relation find it by; "" for a restore, which joins nobody, and nobody it."""
+        job, relation = self.job, self.job.relation
+        if job.restore:
+            return ""
+        return keys.relation(job.account, relation.relationtype, relation.parentid, relation.childid)
+
 
 class Wishes:
     """A producer's view of queue and records. Raises redis.exceptions.RedisError when the server cannot be reached."""
@@ -110,10 +118,8 @@ class Wishes:
 def _enqueue_call(wishes: Sequence[Wish], retention: Retention) -> Call:
     arguments: list[Word] = [keys.JOB_PREFIX, keys.WISHES_PREFIX, keys.OPEN_PREFIX, retention.records]
     for wish in wishes:
-        relation = wish.job.relation
-        named = keys.relation(wish.job.account, relation.relationtype, relation.parentid, relation.childid)
         fields = record_fields(wish.job) | wish.extra
-        arguments += (wish.job.id, named, wish.message, wish.letter, 2 * len(fields))
+        arguments += (wish.job.id, wish.joins_as, wish.message, wish.letter, 2 * len(fields))
         for name, value in fields.items():
             arguments += (name, value)
     return Call("enqueue", [keys.queue_list(wishes[0].queue)], arguments)

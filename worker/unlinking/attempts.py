@@ -12,6 +12,8 @@ TEXT_KEPT = 200  # characters of the vendor's text
 ENDS: Mapping[Kind, str] = {
     Kind.UNLINKED: "gone",
     Kind.ALREADY_ABSENT: "already_gone",
+    Kind.RESTORED: "made",
+    Kind.ALREADY_PRESENT: "already_there",
     Kind.DEAD: "refused",
     Kind.EXPIRED: "too_late",
 }

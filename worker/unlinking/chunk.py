@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from enum import Enum
 
 from worker.unlinking.errors import UnlinkError, error_for
-from worker.unlinking.job import Job, JobTerms, bad_arguments, read_relation, read_terms
+from worker.unlinking.job import (
+    Job,
+    JobTerms,
+    bad_arguments,
+    read_confirmation,
+    read_relation,
+    read_restorable,
+    read_terms,
+)
 from worker.unlinking.outcome import Kind, Outcome
 
 MAX_ROWS = 500
@@ -57,7 +65,7 @@ class Chunk:
     restore: bool = False  # the links shall be there again, rather than be gone
 
     @classmethod
-    def from_arguments(cls, chunk_id: str, arguments: Mapping[str, object]) -> "Chunk":
+    def from_arguments(cls, chunk_id: str, arguments: Mapping[str, object], *, restore: bool = False) -> "Chunk":
         """Read the task's kwargs. Raises BadArguments for what spoils the whole chunk."""
         unknown = sorted(set(arguments) - set(REQUIRED) - set(OPTIONAL))
         if unknown or "relations" not in arguments:
@@ -66,12 +74,14 @@ class Chunk:
         if not isinstance(relations, list) or not 0 < len(relations) <= MAX_ROWS:
             raise bad_arguments(f"relations must be a list of 1 to {MAX_ROWS} [relationtype, parentid, childid]")
         terms = read_terms(arguments)
+        read = _restorable if restore else _row
         return cls(
             id=chunk_id,
-            rows=tuple(_row(f"{chunk_id}:{number}", row, terms) for number, row in enumerate(relations)),
+            rows=tuple(read(f"{chunk_id}:{number}", row, terms) for number, row in enumerate(relations)),
             terms=terms,
             run=_run(arguments.get("run")) or chunk_id,
             first_row=_first_row(arguments.get("first_row", 0)),
+            restore=restore,
         )
 
 
@@ -81,7 +91,22 @@ def _row(row_id: str, row: object, terms: JobTerms) -> Job | UnlinkError:
             raise bad_arguments("a row must be [relationtype, parentid, childid]")
         return Job(id=row_id, relation=read_relation(*row), terms=terms)
     except UnlinkError as fault:
-        return error_for(fault.reason, fault.code, f"{fault.text}; the row is {str(row)[:ROW_SHOWN]}")
+        return _with_row(fault, row)
+
+
+def _restorable(row_id: str, row: object, terms: JobTerms) -> Job | UnlinkError:
+    try:
+        if not isinstance(row, list) or len(row) not in (3, 4):
+            raise bad_arguments("a row must be [relationtype, parentid, childid] or [..., confirmation status]")
+        relation = read_restorable(*row[:3])
+        confirmation = read_confirmation(relation, row[3] if len(row) == 4 else None)
+        return Job(id=row_id, relation=relation, terms=terms, restore=True, confirmation=confirmation)
+    except UnlinkError as fault:
+        return _with_row(fault, row)
+
+
+def _with_row(fault: UnlinkError, row: object) -> UnlinkError:
+    return error_for(fault.reason, fault.code, f"{fault.text}; the row is {str(row)[:ROW_SHOWN]}")
 
 
 def _run(value: object) -> str | None:
@@ -142,6 +167,8 @@ def tally(states: bytes) -> dict[str, int]:
     return {
         "unlinked": states.count(b"u") + states.count(b"U"),
         "already_absent": states.count(b"a") + states.count(b"A"),
+        "restored": states.count(b"r"),
+        "already_present": states.count(b"p"),
         "dead": states.count(b"d"),
         "expired": states.count(b"e"),
         "cancelled": states.count(b"c"),

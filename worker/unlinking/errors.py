@@ -1,10 +1,12 @@
-"""Why a job is dead. The class name is the reason that producers see; `happened` and `advice` say what to do.
+"""Why a job is dead. The class name is the reason that producers see; `explain` says what happened and what to do.
 
 UnlinkError
 ├── BadArguments          the job itself is wrong
 ├── UnknownRelationType
 ├── UnknownAccount
 ├── NotDeletable          onOffice keeps the link
+├── NotRestorable         onOffice does not make the link anew
+├── NotSaved              what was to be saved before could not be read
 ├── UnknownRecord
 ├── MissingRight
 ├── NotSupported
@@ -33,6 +35,8 @@ class UnlinkError(Exception):
 
     happened: ClassVar[str]  # in plain words
     advice: ClassVar[str]  # what to do
+    happened_restoring: ClassVar[str] = ""  # the same of a job that was to bring a link back; "": no other words needed
+    advice_restoring: ClassVar[str] = ""
     replay: ClassVar[Replay] = Replay.MENDED
 
     def __init__(self, reason: str, code: int | None = None, text: str = "") -> None:
@@ -40,6 +44,13 @@ class UnlinkError(Exception):
         self.code = code
         self.text = text
         super().__init__(reason, code, text)
+
+    @classmethod
+    def explain(cls, *, restore: bool = False) -> tuple[str, str]:
+        """What happened and what to do. `restore`: the job was to bring a link back."""
+        if not restore:
+            return cls.happened, cls.advice
+        return cls.happened_restoring or cls.happened, cls.advice_restoring or cls.advice
 
 
 class BadArguments(UnlinkError):
@@ -55,6 +66,8 @@ class UnknownRelationType(UnlinkError):
 
     happened = "There is no such relation type, or it is read only."
     advice = "Mend the sender; the text names the nearest type. Then discard the letter."
+    happened_restoring = "There is no such relation type, or its links cannot be created through the API."
+    advice_restoring = "Make the link by hand in onOffice, then discard the letter."
     replay = Replay.USELESS
 
 
@@ -72,11 +85,38 @@ class NotDeletable(UnlinkError):
     advice = "Unlink it by hand, or leave it, then discard the letter. Replay once something changed in onOffice."
 
 
+class NotRestorable(UnlinkError):
+    """onOffice does not make the link anew."""
+
+    happened = "onOffice refuses to create this link, and it is not there."
+    advice = (
+        "Make the link by hand, then discard the letter. If the text speaks of its confirmation status, plan the undo "
+        "again with --without-confirmation. Replay once something changed in onOffice."
+    )
+
+
+class NotSaved(UnlinkError):
+    """The confirmation status, which was to be saved first, cannot be read."""
+
+    happened = (
+        "UNLINKER_KEEP_CONFIRMATION wants the participant's confirmation status saved before the link is deleted; it "
+        "cannot be read, so nothing was deleted."
+    )
+    advice = (
+        "Grant the API user the right to read this appointment, or set UNLINKER_KEEP_CONFIRMATION=false, then replay."
+    )
+
+
 class UnknownRecord(UnlinkError):
     """Parent or child is unknown to this API user."""
 
     happened = "onOffice does not know parent or child for this API user, yet the link is there."
     advice = "Check the API user's rights on both records, then replay."
+    happened_restoring = "onOffice does not know parent or child for this API user, so the link cannot be made anew."
+    advice_restoring = (
+        "If one of them was deleted, the link cannot come back: discard the letter. Else check the API user's rights "
+        "on both, then replay."
+    )
 
 
 class MissingRight(UnlinkError):
@@ -84,6 +124,7 @@ class MissingRight(UnlinkError):
 
     happened = "The API user lacks a right that this deletion needs."
     advice = "Grant the right in onOffice, then replay."
+    happened_restoring = "The API user lacks a right that making or reading this link needs."
 
 
 class NotSupported(UnlinkError):
@@ -105,6 +146,9 @@ class UnknownCode(UnlinkError):
 
     happened = "onOffice answered twice with a code that says nothing about deleting, and the link is still there."
     advice = "Read the vendor's text below, look at the record in onOffice, then replay."
+    happened_restoring = (
+        "onOffice answered twice with a code that says nothing about creating, and the link is not there."
+    )
 
 
 class Exhausted(UnlinkError):
@@ -112,6 +156,8 @@ class Exhausted(UnlinkError):
 
     happened = "The link is still there after all attempts; each met a passing trouble."
     advice = "Read the attempts below. Replay when the API is well again; redrive does it by itself."
+    happened_restoring = "The link is not back after all attempts; each met a passing trouble."
+    advice_restoring = "Read the attempts below. Replay when the API is well again: the link is looked for first."
     replay = Replay.TRANSIENT
 
 
@@ -120,6 +166,10 @@ class Unverified(UnlinkError):
 
     happened = "Nobody can vouch that the link is gone: it could not be read back, or the API user may not see it."
     advice = "Look at it in onOffice, or check the API user's right to read both records, then replay."
+    happened_restoring = (
+        "Nobody can vouch whether the link is there: it could not be read back, or the API user may not see it. No "
+        "create was repeated blindly."
+    )
 
 
 class Expired(UnlinkError):
@@ -127,6 +177,8 @@ class Expired(UnlinkError):
 
     happened = "The deadline passed before the job could run; the link may have been made anew since."
     advice = "Make sure that the link is still to go, then replay; the new job gets a new deadline."
+    happened_restoring = "The deadline passed before the link could be made anew."
+    advice_restoring = "Make sure that the link is still to come back, then replay; the new job gets a new deadline."
 
 
 class Poison(UnlinkError):

@@ -1,11 +1,19 @@
-"""A job: one wish that a relation be gone, as it came from a producer."""
+"""A job: one wish that a relation be gone, or be there again, as it came from a producer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from worker.onoffice.appointments import CONFIRMATIONS
 from worker.unlinking.errors import BadArguments, UnknownRelationType, UnlinkError
-from worker.unlinking.relation_types import RelationTypeError, parse_relationtype, require_deletable
+from worker.unlinking.relation_types import (
+    PARTICIPANT,
+    RelationType,
+    RelationTypeError,
+    parse_relationtype,
+    require_creatable,
+    require_deletable,
+)
 
 DEFAULT_ACCOUNT = "default"
 MAX_ID = 2**63 - 1
@@ -50,6 +58,8 @@ class Job:
     id: str
     relation: Relation
     terms: JobTerms = JobTerms()
+    restore: bool = False  # the link shall be there again, rather than be gone
+    confirmation: str | None = None  # of a link to be restored: the status it shall have, one of CONFIRMATIONS
 
     @property
     def account(self) -> str:
@@ -80,8 +90,28 @@ class Job:
 
 
 def read_relation(relationtype: object, parentid: object, childid: object) -> Relation:
-    """A relation as it came. Raises BadArguments or UnknownRelationType."""
-    return Relation(_relationtype(relationtype), _record_id("parentid", parentid), _record_id("childid", childid))
+    """A relation as it came, to be deleted. Raises BadArguments or UnknownRelationType."""
+    return _relation(_relationtype(relationtype, require_deletable), parentid, childid)
+
+
+def read_restorable(relationtype: object, parentid: object, childid: object) -> Relation:
+    """A relation as it came, to be created again. Raises BadArguments or UnknownRelationType."""
+    return _relation(_relationtype(relationtype, require_creatable), parentid, childid)
+
+
+def read_confirmation(relation: Relation, value: object) -> str | None:
+    """The status a restored link shall have; None to leave it to onOffice. Raises BadArguments."""
+    if value is None:
+        return None
+    if relation.relationtype != PARTICIPANT:
+        raise bad_arguments(f"only links of {PARTICIPANT} have a confirmation status")
+    if not isinstance(value, str) or value not in CONFIRMATIONS:
+        raise bad_arguments(f"the confirmation status must be one of {', '.join(CONFIRMATIONS)}, or null")
+    return value
+
+
+def _relation(relationtype: str, parentid: object, childid: object) -> Relation:
+    return Relation(relationtype, _record_id("parentid", parentid), _record_id("childid", childid))
 
 
 def read_terms(arguments: Mapping[str, object]) -> JobTerms:
@@ -99,12 +129,12 @@ def bad_arguments(text: str) -> UnlinkError:
     return BadArguments(BadArguments.__name__, None, text)
 
 
-def _relationtype(value: object) -> str:
+def _relationtype(value: object, require: Callable[[RelationType], None]) -> str:
     if not isinstance(value, str):
         raise bad_arguments(f"relationtype must be text, not {type(value).__name__}")
     try:
         relationtype = parse_relationtype(value)
-        require_deletable(relationtype)
+        require(relationtype)
     except RelationTypeError as error:
         raise UnknownRelationType(UnknownRelationType.__name__, None, str(error)) from None
     return relationtype.short

@@ -24,6 +24,7 @@ class Policy:
     max_attempts: int = 5
     verify_always: bool = False
     require_proof: bool = False
+    keep_confirmation: bool = False  # save the status of an appointment's participant before unlinking it
 
 
 class Sight(Enum):
@@ -109,17 +110,18 @@ def _settle_present(ticket: Ticket, look: Look, policy: Policy) -> Decision:
 def judge_failed_read(ticket: Ticket, look: Look, answer: Answer | Missing, policy: Policy) -> Decision:
     """A read-back that was answered with an error, or not at all."""
     if isinstance(answer, Missing):
-        return _ask(ticket, look, policy, answer.why)
+        return ask_again(ticket, look, policy, answer.why)
     rule = rule_for(answer.errorcode)
     text = answer.message or rule.text
     if rule.verdict is Verdict.HALT_ACCOUNT:
         return Park(why=text, code=rule.code, in_doubt=look.in_doubt, question=True)
     if rule.verdict is not Verdict.REFUSED:
-        return _ask(ticket, look, policy, text, rule)
+        return ask_again(ticket, look, policy, text, rule)
     return End(dead(rule.reason or look.reason or "Unverified", rule.code, f"reading back: {text}", Evidence.READ_BACK))
 
 
-def _ask(ticket: Ticket, look: Look, policy: Policy, why: str, rule: CodeRule | None = None) -> Decision:
+def ask_again(ticket: Ticket, look: Look, policy: Policy, why: str, rule: CodeRule | None = None) -> Decision:
+    """The API did answer, and nothing can be learnt from it: read back later, so often and no more."""
     if ticket.attempts + 1 >= policy.max_attempts:
         # a code that names what is wrong, again and again, is the reason; everything else leaves the question open
         reason = (rule.reason if rule is not None and rule.verdict is Verdict.UNKNOWN else None) or "Unverified"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from worker.onoffice.protocol import MAX_IDS_PER_READ, Action, get_ids_from_relation
 from worker.unlinking.job import Relation
+from worker.unlinking.relation_types import RelationType
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,52 @@ class Read:
         return frozenset(link for link in self.relations if link.parentid in related.get(link.childid, ()))
 
 
-def plan_reads(relations: Iterable[Relation], max_ids: int = MAX_IDS_PER_READ) -> list[Read]:
-    """The fewest ids that show all the links: per type the side with fewer distinct ids, `max_ids` a read."""
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """All links of some records, on one side of a relation type. Exactly one of the two tuples holds ids."""
+
+    kind: RelationType
+    parentids: tuple[int, ...] = ()
+    childids: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many ids are queried."""
+        return len(self.parentids) + len(self.childids)
+
+    def halves(self) -> list["Lookup"]:
+        """The same question in two. Only for two ids or more."""
+        return plan_lookups(self.kind, self.parentids, self.childids, (self.size + 1) // 2)
+
+    def action(self, identifier: str) -> Action:
+        """The API call."""
+        return get_ids_from_relation(identifier, self.kind.urn, parentids=self.parentids, childids=self.childids)
+
+
+def plan_lookups(
+    kind: RelationType, parentids: Iterable[int] = (), childids: Iterable[int] = (), max_ids: int = MAX_IDS_PER_READ
+) -> list[Lookup]:
+    """Every id once, `max_ids` a read."""
+    parents, children = sorted(set(parentids)), sorted(set(childids))
+    return [
+        Lookup(kind, parentids=tuple(parents[start : start + max_ids])) for start in range(0, len(parents), max_ids)
+    ] + [Lookup(kind, childids=tuple(children[start : start + max_ids])) for start in range(0, len(children), max_ids)]
+
+
+def plan_reads(
+    relations: Iterable[Relation], max_ids: int = MAX_IDS_PER_READ, *, by_parents: bool | None = None
+) -> list[Read]:
+    """The fewest ids that show all the links: per type the side with fewer distinct ids, `max_ids` a read.
+
+    `by_parents`: from this side, whichever is shorter.
+    """
     by_type: dict[str, set[Relation]] = defaultdict(set)
     for relation in relations:
         by_type[relation.relationtype].add(relation)
     reads: list[Read] = []
     for links in by_type.values():
-        from_parents = len({link.parentid for link in links}) <= len({link.childid for link in links})
-        reads += _reads_of_side(links, from_parents, max_ids)
+        shorter = len({link.parentid for link in links}) <= len({link.childid for link in links})
+        reads += _reads_of_side(links, shorter if by_parents is None else by_parents, max_ids)
     return reads
 
 

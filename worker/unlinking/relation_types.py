@@ -1,4 +1,4 @@
-"""The relation types of onOffice enterprise: what they link, and what is known about deleting them (API facts 5)."""
+"""The relation types of onOffice enterprise: what they link, and what is known about their links (API facts 5)."""
 
 import difflib
 import re
@@ -27,6 +27,10 @@ class RelationTypeError(ValueError):
 
 class ReadOnlyRelationType(RelationTypeError):
     """Links of this type cannot be deleted through the API."""
+
+
+class NotCreatable(RelationTypeError):
+    """Links of this type cannot be created through the API, as far as its vendor says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,8 @@ _TYPES = (
     RelationType("user:address:birthday", note=_COMPUTED),
 )
 
+PARTICIPANT = "calendar:address"  # the one type whose links carry something of their own, the confirmation status
+
 RELATION_TYPES: Mapping[str, RelationType] = {kind.short: kind for kind in _TYPES}
 _PREFIX_LIKE = re.compile(r".*relation-?_?types?\s*:", re.IGNORECASE | re.DOTALL)
 _FOLDED: Mapping[str, str] = {short.casefold(): short for short in RELATION_TYPES}
@@ -166,6 +172,12 @@ def require_deletable(kind: RelationType) -> None:
     """Raises ReadOnlyRelationType for a type that is documented as read only."""
     if kind.deletable is Deletable.READ_ONLY:
         raise ReadOnlyRelationType(f"relation type {kind.short} is read only; its links cannot be deleted")
+
+
+def require_creatable(kind: RelationType) -> None:
+    """Raises NotCreatable for a type that the create page does not name."""
+    if not kind.creatable:
+        raise NotCreatable(f"links of relation type {kind.short} cannot be created through the API")
 
 
 def _suggest(text: str) -> str | None:

@@ -8,13 +8,15 @@ done its work (`in_doubt`) is looked at before anything is sent.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from worker.onoffice.codes import CodeRule, Verdict, rule_for
-from worker.onoffice.errors import AccountRefused, MalformedRelatedIds, OnOfficeError, RequestNotSent, Throttled
+from worker.onoffice.codes import Verdict, rule_for
+from worker.onoffice.errors import OnOfficeError
 from worker.onoffice.protocol import Action, delete_relation
 from worker.onoffice.replies import Missing, Reply
-from worker.unlinking.decisions import Ask, Decision, End, Look, Park, Snooze, Ticket
-from worker.unlinking.judging import Policy, Sight, judge_answer, judge_failed_read, judge_rule, settle
-from worker.unlinking.viewer import Api, Sightings, Unread, View, Viewer
+from worker.unlinking.decisions import Decision, End, Look, Ticket
+from worker.unlinking.failed_requests import after_failure, after_unread, blames_account
+from worker.unlinking.judging import Policy, Sight, judge_answer, judge_rule, settle
+from worker.unlinking.keeping import Keeper, after_unsaved, unsaved_present
+from worker.unlinking.viewer import Api, Sightings, View, Viewer
 
 Decisions = dict[str, Decision]
 
@@ -22,8 +24,10 @@ Decisions = dict[str, Decision]
 class Unlinker:
     """Unlinks batches of one account."""
 
-    def __init__(self, api: Api, sightings: Sightings, policy: Policy) -> None:
+    def __init__(self, api: Api, sightings: Sightings, policy: Policy, keeper: Keeper | None = None) -> None:
+        """`keeper`: saves what would be lost with a link before it is deleted; None if nobody asked for it."""
         self._api = api
+        self._keeper = keeper
         self._policy = policy
         self._viewer = Viewer(api, sightings)
 
@@ -41,7 +45,28 @@ class Unlinker:
         decisions |= {ticket.job.id: End(ticket.give_up) for ticket in there if ticket.give_up}
         # still in doubt: an earlier request may yet be carried out, long after we gave it up
         fresh += [replace(ticket, question=False) for ticket in there if not ticket.give_up]
+        if self._keeper is not None:
+            fresh, unsaved = await self._save_first(self._keeper, fresh)
+            decisions |= unsaved
         return decisions | await self._delete_and_look(fresh)
+
+    async def _save_first(self, keeper: Keeper, tickets: Sequence[Ticket]) -> tuple[list[Ticket], Decisions]:
+        """Who may go, and what becomes of the others: nothing is deleted whose status could not be saved."""
+        unsaved = await keeper.save(tickets)
+        going = [ticket for ticket in tickets if ticket.job.id not in unsaved]
+        held = [ticket for ticket in tickets if ticket.job.id in unsaved]
+        views = await self._viewer.look(ticket.job.relation for ticket in held if unsaved[ticket.job.id] is None)
+        decisions: Decisions = {}
+        for ticket in held:
+            why = unsaved[ticket.job.id]
+            if why is not None:
+                decisions[ticket.job.id] = after_unsaved(ticket, why, self._policy)
+            elif views[ticket.job.relation] is Sight.PRESENT:
+                decisions[ticket.job.id] = unsaved_present(ticket)
+            else:
+                look = Look(in_doubt=ticket.in_doubt, why="its appointment shows no such participant")
+                decisions[ticket.job.id] = self._after_look(ticket, look, views[ticket.job.relation])
+        return going, decisions
 
     async def _delete_and_look(self, tickets: Sequence[Ticket]) -> Decisions:
         answered = await self._delete(tickets)
@@ -57,9 +82,7 @@ class Unlinker:
     def _after_look(self, ticket: Ticket, look: Look, view: View) -> Decision:
         if isinstance(view, Sight):
             return settle(ticket, look, view, self._policy)
-        if view.answer is not None:
-            return judge_failed_read(ticket, look, view.answer, self._policy)
-        return _wait_for_read(look, view)
+        return after_unread(ticket, look, view, self._policy)
 
     async def _delete(self, tickets: Sequence[Ticket]) -> dict[str, Decision | Look]:
         if not tickets:
@@ -67,7 +90,7 @@ class Unlinker:
         try:
             reply = await self._api.call([_delete_action(ticket) for ticket in tickets])
         except OnOfficeError as error:
-            return {ticket.job.id: _after_failure(ticket, error) for ticket in tickets}
+            return {ticket.job.id: after_failure(ticket, error) for ticket in tickets}
         if reply.errorcode != 0 and all(isinstance(answer, Missing) for answer in reply.answers):
             return await self._request_failed(tickets, reply)
         return {
@@ -78,16 +101,12 @@ class Unlinker:
     async def _request_failed(self, tickets: Sequence[Ticket], reply: Reply) -> dict[str, Decision | Look]:
         """An error answer to the whole request: the account's fault, or one action's; halve until it is alone."""
         rule = rule_for(reply.errorcode)
-        if len(tickets) == 1 or _blames_account(rule):
+        if len(tickets) == 1 or blames_account(rule):
             return {ticket.job.id: judge_rule(ticket, rule, reply.message, self._policy) for ticket in tickets}
         if rule.verdict is Verdict.AGAIN:  # the server may have worked on it before it failed
             tickets = [replace(ticket, in_doubt=True) for ticket in tickets]
         middle = len(tickets) // 2
         return await self._delete(tickets[:middle]) | await self._delete(tickets[middle:])
-
-
-def _blames_account(rule: CodeRule) -> bool:
-    return Verdict.HALT_ACCOUNT in (rule.verdict, rule.then) or rule.verdict is Verdict.SLOW_DOWN
 
 
 def _open_question(ticket: Ticket) -> Look:
@@ -97,29 +116,3 @@ def _open_question(ticket: Ticket) -> Look:
 def _delete_action(ticket: Ticket) -> Action:
     relation = ticket.job.relation
     return delete_relation(ticket.job.id, relation.urn, relation.parentid, relation.childid)
-
-
-def _after_failure(ticket: Ticket, error: OnOfficeError) -> Decision | Look:
-    """The whole request failed before any answer could be read."""
-    match error:
-        case Throttled():
-            return Snooze(seconds=error.seconds, why=str(error), in_doubt=ticket.in_doubt)
-        case AccountRefused():
-            return Park(why=str(error), new=error.by_api, in_doubt=ticket.in_doubt)
-        case RequestNotSent():
-            return Park(why=str(error), outage=True, in_doubt=ticket.in_doubt)
-        case _:
-            return Look(in_doubt=True, why=str(error))
-
-
-def _wait_for_read(look: Look, unread: Unread) -> Decision:
-    """The read-back itself failed: the question waits, and takes along whether we may have deleted."""
-    match unread.error:
-        case Throttled() as error:
-            return Ask(why=str(error), in_doubt=look.in_doubt, seconds=error.seconds)
-        case AccountRefused() as error:
-            return Park(why=str(error), new=error.by_api, in_doubt=look.in_doubt, question=True)
-        case RequestNotSent() as error:
-            return Park(why=str(error), outage=True, in_doubt=look.in_doubt, question=True)
-        case error:  # a strange answer to a read may stay strange; silence and error pages pass
-            return Ask(why=str(error), in_doubt=look.in_doubt, spend=isinstance(error, MalformedRelatedIds))

@@ -8,6 +8,8 @@ local counters, journal = KEYS[1], KEYS[2]
 local ROWS = 'unlinker:rows:'
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+-- what a dead letter has from its chunk; the last three if the chunk replays a letter
+local CARRIED = {'first_seen', 'deadline', 'replay_of', 'replays', 'redrives'}
 local FINAL = '[^%zs]'
 local ended, at = 0, 2
 
@@ -41,13 +43,15 @@ for i = 3, #KEYS, 2 do
   local letters = tonumber(ARGV[letters_at])
   local words_at = letters_at + 1
   local chunk = string.sub(rows, #ROWS + 1)
-  local known = letters > 0 and redis.call('HMGET', ARGV[1] .. chunk, 'first_seen', 'deadline') or {}
+  local known = letters > 0 and redis.call('HMGET', ARGV[1] .. chunk, unpack(CARRIED)) or {}
   for _ = 1, letters do
     local size = tonumber(ARGV[words_at + 2])
     if not is_final(rows, tonumber(ARGV[words_at])) then
       local record = ARGV[1] .. ARGV[words_at + 1]
       redis.call('HSET', record, 'status', 'ended', 'ended_at', now, unpack(ARGV, words_at + 3, words_at + 2 + size))
-      if known[1] and known[2] then redis.call('HSET', record, 'first_seen', known[1], 'deadline', known[2]) end
+      for place, name in ipairs(CARRIED) do
+        if known[place] then redis.call('HSET', record, name, known[place]) end
+      end
       dead_add(ARGV[words_at + 1], record)
     end
     words_at = words_at + 3 + size
