@@ -10,11 +10,7 @@ from tests.harness import House
 from worker.unlinking.errors import REASONS, Poison, Replay
 
 TYPE = "calendar:estate"
-ELSEWHERE = {
-    "Poison",  # five workers die for it in test_poison_is_found_out_and_its_neighbours_are_unharmed
-    "NotSaved",  # below
-    "NotRestorable",  # in test_restorer.py, against a sandbox in the same process
-}
+ELSEWHERE = {"Poison"}  # five workers die for it in test_poison_is_found_out_and_its_neighbours_are_unharmed
 
 
 @dataclass
@@ -102,13 +98,13 @@ def test_a_status_that_cannot_be_saved_keeps_its_link(house: House) -> None:
     house.sandbox.fault("action_code", times=None, params={"code": 156}, match={"action": "read"})
     house.settings |= {"UNLINKER_KEEP_CONFIRMATION": "true", "UNLINKER_MAX_ATTEMPTS": "2"}
     house.start_worker()
-    document = house.ended(house.unlink(TYPE, 671, 153))
+    document = house.ended(house.unlink("calendar:address", 671, 153))
     assert (document["outcome"], document["reason"]) == ("dead", "MissingRight")
     house.sandbox.call("DELETE", "faults")
     house.sandbox.fault("action_code", times=None, params={"code": 75}, match={"action": "read"})
-    document = house.ended(house.unlink(TYPE, 671, 153))
+    document = house.ended(house.unlink("calendar:address", 671, 153))
     assert (document["outcome"], document["reason"]) == ("dead", "NotSaved")
-    assert (TYPE, 671, 153) in house.sandbox.links()
+    assert ("calendar:address", 671, 153) in house.sandbox.links()
 
 
 def check_attempts(letter: dict[str, Any], case: Case, start: float) -> None:
