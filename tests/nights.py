@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from config.accounts import Account
 from config.notices import Notices
 from config.settings import Settings
+from gateway.composition import desk_options, find_urls
 from gateway.reconciling.night_work import NightWork
 from gateway.reconciling.notifying import Notice, Notifier
 from gateway.reconciling.parts import NightParts, open_night_parts
 from gateway.reconciling.policy_file import load_policies
 from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN
+from worker.engine.reading_desk import ReadingDesk
 from worker.stores.nights import Nights
 from worker.unlinking.night import Night
 from worker.unlinking.policies import ReconcilePolicy
@@ -89,6 +92,14 @@ class Office:
         parts = open_night_parts(self.settings)
         nights = Nights(parts.doors.client, self.clock)
         return replace(parts, nights=nights, environ=self.environ, notifier=self.told)
+
+    def impatient(self) -> NightParts:
+        """The parts with a desk that gives an API up that is away after a second."""
+
+        def desk(account: Account) -> ReadingDesk:
+            return ReadingDesk(replace(desk_options(self.settings, find_urls(self.settings), account), patience=1.0))
+
+        return replace(self.parts, desk=desk)
 
     def write(self, **said: Any) -> ReconcilePolicy:
         """The policy as it stands in the file from here on."""

@@ -4,6 +4,7 @@ import asyncio
 import smtplib
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 
@@ -88,12 +89,17 @@ def _send(mail: Mail, notice: Notice) -> None:
     message.set_content(notice.text)
     message.add_alternative(notice.html, subtype="html")
     try:
-        with _connect(mail) as server:
+        server = _connect(mail)
+        try:
             if mail.security == "starttls":
                 server.starttls(context=ssl.create_default_context())
             if mail.user is not None:
                 server.login(mail.user, mail.password.get_secret_value() if mail.password else "")
             server.send_message(message)
+        finally:
+            with suppress(smtplib.SMTPException, OSError):  # a mail that was taken is taken, however they part
+                server.quit()
+            server.close()
     except smtplib.SMTPResponseException as error:
         raise NoticeFailed(f"{mail.host} answered {error.smtp_code}") from None
     except smtplib.SMTPException as error:
