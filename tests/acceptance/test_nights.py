@@ -122,19 +122,19 @@ async def test_an_approval_reads_everything_again(house: House, office: Office) 
     (house.home / "keep.csv").write_text("10\n11\n")
     house.ended(house.unlink(KIND, 1, 12))
     house.sandbox.add_links([(KIND, 1, 30)])
-    approval = Approval(by="anna", because="ticket 4711")
+    approval = Approval(by="somebody", because="ticket 4711")
     night = await ended(office, await approve(office.parts, office.policy, night.id, approval))
     assert night.status is NightStatus.DONE
     assert (night.counts["planned"], night.counts["changed"], night.counts["unlinked"]) == (23, 4, 23)
     assert there(house) == {link for link in LINKS if link[2] in (10, 11)} | {(KIND, 1, 30)}
-    assert (night.approved_by, night.approved_because) == ("anna", "ticket 4711")
+    assert (night.approved_by, night.approved_because) == ("somebody", "ticket 4711")
     assert any(
-        "anna approved of it: ticket 4711; 4 links of the plan may stay by now" in each.text for each in night.story
+        "somebody approved of it: ticket 4711; 4 links of the plan may stay by now" in each.text for each in night.story
     )
     with pytest.raises(CommandError, match="does not wait for anybody: it is done"):
         await approve(office.parts, office.policy, night.id, approval)
     deeds = json.loads(house.run("journal", "list", "--run", str(night.run), "--json").stdout)
-    assert {deed["requested_by"] for deed in deeds} == {"policy sold, approved by anna"}
+    assert {deed["requested_by"] for deed in deeds} == {"policy sold, approved by somebody"}
 
 
 async def test_a_link_that_somebody_made_anew_is_reported_or_unlinked_as_the_policy_says(

@@ -85,7 +85,7 @@ async def test_three_nights_bring_50000_links_to_where_the_policy_wants_them(hou
     assert (second.status, second.counts["planned"]) == (NightStatus.WAITING, planned)
     assert links(house) == PARENTS * CHILDREN
     office.clock.turn_to("2026-06-03T09:00:00")
-    approval = Approval(by="anna", because="ticket 4711", max_deletions=planned)
+    approval = Approval(by="somebody", because="ticket 4711", max_deletions=planned)
     second = await over(office, await approve(office.parts, office.policy, second.id, approval))
     assert (second.status, second.counts["unlinked"]) == (NightStatus.DONE, planned)
     assert links(house) == PARENTS * CHILDREN - planned
@@ -113,7 +113,7 @@ def tells_the_story(office: Office, nights: list[Night]) -> None:
     assert second == [
         "read 400 records of the scope and found 20000 links; 2000 may stay by a list of 5 rows",
         "18000 links wait for approval: 18000 links would go, more than max_deletions = 1000",
-        "anna approved of it: ticket 4711",
+        "somebody approved of it: ticket 4711",
         f"18000 links go to the workers as run {nights[1].run}",
         "done: 18000 unlinked, 0 were gone already, 0 failed",
     ]
