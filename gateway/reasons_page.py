@@ -31,7 +31,7 @@ def _line(name: str, error: type[UnlinkError]) -> str:
 def _codes(reason: str) -> str:
     """Of deletes; of creates, for a reason that only those have."""
     if reason == Reason.UNKNOWN_CODE:
-        return "every other"
+        return "every other that halts no account"
     found = spans(code for code, rule in CODES.items() if rule.reason == reason)
     return found or spans(code for code in CODES if create_rule_for(code).reason == reason)
 

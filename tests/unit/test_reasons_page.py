@@ -55,4 +55,4 @@ def test_spans() -> None:
     assert spans([]) == ""
     assert "| `NotDeletable` | 168, " in table()
     assert "| `Exhausted` | 1, 8 to 9, " in table()
-    assert "| `UnknownCode` | every other |" in table()
+    assert "| `UnknownCode` | every other that halts no account |" in table()
