@@ -22,8 +22,11 @@ from gateway.reconciling.parts import NightParts, open_night_parts
 from gateway.reconciling.policy_file import examine_policies, load_policies
 from gateway.reconciling.report import Report, approval_command, text
 from gateway.reconciling.surroundings import check_surroundings
-from worker.unlinking.night import Night, NightStatus
+from gateway.reconciling.truth_work import TruthWork
+from worker.unlinking.job import DEFAULT_ACCOUNT
+from worker.unlinking.night import Night, NightStatus, concern
 from worker.unlinking.policies import Mode, ReconcilePolicy
+from worker.unlinking.wording import links
 
 app = typer.Typer(help="Nightly reconciliation: what should be gone is gone, and nothing else.", no_args_is_help=True)
 Result = TypeVar("Result")
@@ -46,7 +49,7 @@ def check(
     """
     settings = load_settings()
     path = file or policies_file(settings)
-    names, faults = _examine(path, settings)
+    names, faults = examine(path, settings)
     if json_:
         document = [{"line": fault.line, "key": fault.key, "text": fault.text} for fault in faults]
         print_json({"file": str(path), "fine": not faults, "policies": names, "faults": document})
@@ -57,7 +60,7 @@ def check(
     note(f"{path}: fine; {len(names)} policies: {', '.join(names)}")
 
 
-def _examine(path: Path, settings: Settings) -> tuple[list[str], list[Fault]]:
+def examine(path: Path, settings: Settings) -> tuple[list[str], list[Fault]]:
     """The policies that can be read, and all faults, by line."""
     try:
         policies, faults = examine_policies(path)
@@ -127,7 +130,7 @@ def apply(
     chosen, parts = _open(plan.partition("@")[0])
     night = parts.nights.get(plan)
     if night is not None and not yes:
-        operator.ask(f"unlink {night.counts.get('planned', 0)} links of account {night.account}?")
+        operator.ask(f"unlink {links(night.counts.get('planned', 0))} of account {night.account}?")
     approval = Approval(
         by=operator.name(),
         because=because,
@@ -137,6 +140,25 @@ def apply(
     )
     night = _wait(approve(parts, chosen, plan, approval))
     _finish(NightWork(parts), chosen, night, json_=json_)
+
+
+@app.command()
+def truth(
+    account: Annotated[str, typer.Option("--account", help="Whose deletions.")] = DEFAULT_ACCOUNT, json_: Json = False
+) -> None:
+    """Look now whether what was reported as gone is gone, and end what was left open. Deletes nothing.
+
+    Example: unlinker reconcile truth --account default
+    """
+    parts = open_night_parts(load_settings())
+    night = _wait(TruthWork(parts).now(account))
+    if night is None:
+        raise CommandError(Exit.BRAKE, f"somebody looks at account {account!r} just now; try again")
+    _tell(parts, night, json_=json_)
+    if night.status is NightStatus.ABORTED:
+        raise CommandError(Exit.UNREACHABLE, f"not everything could be looked at: {night.why}")
+    if concern(night) is not None:
+        raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)
 
 
 def _open(name: str) -> tuple[ReconcilePolicy, NightParts]:

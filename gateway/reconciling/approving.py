@@ -15,6 +15,7 @@ from worker.unlinking.diffing import Pair, holds
 from worker.unlinking.night import Night, NightStatus
 from worker.unlinking.plan import PlanRefused
 from worker.unlinking.policies import NightBrakes, ReconcilePolicy
+from worker.unlinking.wording import links
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def _checked(
     if plan is None or night.expires_at is None or now > night.expires_at:
         raise CommandError(
             Exit.BAD_INPUT,
-            f"the plan of night {night_id} expired at {moment(night.expires_at)}; plan again with "
+            f"the plan of night {night_id} expired at {moment(night.expires_at, night.zone)}; plan again with "
             f"`unlinker reconcile plan {policy.name}`",
         )
     if night.meaning != policy.meaning:
@@ -111,7 +112,7 @@ async def _apply(
     changed = len(before) - len(planned)
     text = f"{approval.by} approved of it: {approval.because}"
     if changed:
-        text += f"; {changed} links of the plan may stay by now or are gone, and are left out"
+        text += f"; of its plan {links(changed)} may stay by now or be gone, left out"
     night = night.told(now, text, approved_by=approval.by, approved_because=approval.because)
     night = replace(night, counts={**findings.counts(), "planned": len(planned), "changed": changed})
     if not planned:

@@ -16,6 +16,7 @@ from worker.unlinking.diffing import Unusable, holds
 from worker.unlinking.night import Night, NightStatus, kept_relations
 from worker.unlinking.plan import LIFE
 from worker.unlinking.policies import Mode, OnResurrected, ReconcilePolicy
+from worker.unlinking.wording import links
 
 MOST_ATTEMPTS = 3  # whoever made the ones before died
 NO_GROUND = (SourceFailed, Unusable, ReadFailed)  # to delete anything
@@ -82,7 +83,7 @@ class Planner:
         why = "; ".join(each.why for each in over) or "mode = plan"
         night = night.told(
             origin.made_at,
-            f"{len(findings.planned)} links wait for approval: {why}",
+            f"{links(len(findings.planned))} to be approved of: {why}",
             status=NightStatus.WAITING,
             why=why,
             expires_at=origin.made_at + LIFE,
@@ -94,15 +95,15 @@ class Planner:
 def _with_findings(night: Night, findings: Findings, at: float) -> Night:
     """With what was found, in counts and in words."""
     diff = findings.diff
-    text = f"read {findings.scope} records of the scope and found {diff.found} links; {diff.kept} may stay"
+    text = f"read {findings.scope:,} records of the scope and found {links(diff.found)}; {diff.kept:,} may stay"
     if findings.wanted is not None:
-        text += f" by a list of {findings.wanted} rows"
+        text += f" by a list of {findings.wanted:,} rows"
     if diff.unseen:
-        text += f", {diff.unseen} stay because the record that decides cannot be seen"
+        text += f", {diff.unseen:,} stay because the record that decides cannot be seen"
     relations = findings.relations(findings.resurrected)
     night = night.told(at, text, why="", counts=findings.counts(), resurrected=kept_relations(relations))
     if not relations:
         return night
     left = findings.policy.on_resurrected is OnResurrected.REPORT
-    what = "and are left, as on_resurrected = report" if left else "and are unlinked anew"
-    return night.told(at, f"{len(relations)} links that were unlinked before are there again, {what}")
+    what = "left, as on_resurrected = report" if left else "unlinked anew, as on_resurrected = unlink"
+    return night.told(at, f"{links(len(relations))} there again that an earlier night unlinked: {what}")

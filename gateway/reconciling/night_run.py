@@ -17,6 +17,7 @@ from worker.unlinking.diffing import Pair
 from worker.unlinking.night import Night, NightStatus
 from worker.unlinking.plan import Action, PlanHead
 from worker.unlinking.runs import RunState
+from worker.unlinking.wording import links
 
 STANDING = (RunState.STOPPED, RunState.PAUSED)  # until somebody resumes or cancels the run
 
@@ -29,7 +30,7 @@ async def begin_run(
     with written(origin, findings, planned) as (path, head):
         night = before.told(
             origin.made_at,
-            f"{head.rows} links go to the workers as run {head.id}",
+            f"{links(head.rows)} given to the workers as run {head.id}",
             status=NightStatus.RUNNING,
             why="",
             run=head.id,
@@ -97,11 +98,11 @@ def _why_it_stands(run: Run) -> str:
 async def _end(parts: NightParts, ledger: Ledger, night: Night, run: Run) -> Night:
     reasons = await in_thread(lambda: failures(parts.doors.dead_letters, run.id)) if run.failed else {}
     counts = run.counts
-    why = f"{counts['unlinked']} unlinked, {counts['already_absent']} were gone already, {run.failed} failed"
+    why = f"{counts['unlinked']:,} unlinked, {counts['already_absent']:,} gone already, {run.failed:,} failed"
     if run.state is RunState.CANCELLED:
         left = run.layout.rows - run.done
         night = replace(night, counts=night.counted(cancelled=left + counts["cancelled"]))
-        why += f", {left + counts['cancelled']} not sent: its run was cancelled by {run.fields.get('steered_by')}"
+        why += f", {left + counts['cancelled']:,} not sent: its run was cancelled by {run.fields.get('steered_by')}"
     ended = replace(night, failures=reasons).ended(await ledger.now(), NightStatus.DONE, why)
     return await close(parts, ledger, ended)
 

@@ -84,13 +84,14 @@ class NightWork:
             started_at=now,
             status=NightStatus.PLANNING,
             relationtype=policy.relationtype,
+            zone=policy.timing.zone,
             mode=str(policy.mode),
             meaning=policy.meaning,
             missed=wish.missed,
         )
         if wish.late:
             hours = policy.timing.catch_up / 3600
-            why = f"nobody was up at {moment(wish.slot)}, nor within {hours:g} h"
+            why = f"nobody was up at {moment(wish.slot, policy.timing.zone)}, nor within {hours:g} h"
             return await self._note(ledger, night.ended(now, NightStatus.MISSED, why), wish)
         if before is not None and before.status in BUSY:
             why = f"night {before.id} is still {before.status}"

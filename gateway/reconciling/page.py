@@ -1,7 +1,6 @@
 """A night's report as one HTML page that needs nothing else: no script, no font, no network. Every text is escaped."""
 
 from collections.abc import Sequence
-from datetime import UTC, tzinfo
 from html import escape
 from importlib import resources
 
@@ -22,12 +21,12 @@ WIDTH, HEIGHT, BASE, TOP = 920, 170, 140, 16  # of the picture
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def render(report: Report, zone: tzinfo = UTC) -> str:
-    """The page. `zone`: in which its times are told."""
+def render(report: Report) -> str:
+    """The page."""
     night = report.night
     style = (resources.files(__package__) / "night.css").read_text(encoding="utf-8")
-    sections = (_head(night, zone), _notes(night), _counts(report), _picture(report, zone), _over(night))
-    more = (_resurrected(night), _story(night, zone), _facts(night, zone))
+    sections = (_head(night), _notes(night), _counts(report), _picture(report), _over(night))
+    more = (_resurrected(night), _story(night), _facts(night))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -38,13 +37,13 @@ def render(report: Report, zone: tzinfo = UTC) -> str:
     )
 
 
-def _head(night: Night, zone: tzinfo) -> str:
+def _head(night: Night) -> str:
     kind = "Truth pass" if night.policy.startswith(TRUTH) else "Reconciliation"
     mood = MOODS.get(night.status, "open")
     if night.status is NightStatus.DONE and concern(night) is not None:
         mood = "mixed"
     why = f" {escape(night.why)}" if night.why else ""
-    when = escape(moment(night.slot, zone))
+    when = escape(moment(night.slot, night.zone))
     return (
         f'<header><p class="kind">{kind} of account {escape(night.account)}, night of {when}</p>'
         f"<h1>{escape(night.policy.removeprefix(TRUTH))}</h1>"
@@ -64,7 +63,7 @@ def _counts(report: Report) -> str:
     rows = "".join(
         f'<tr><td class="number">{each.now:,}</td><td>{escape(COUNTS.get(name, name))}</td>'
         f'<td class="soft">{escape(against(each))}</td></tr>'
-        for name, each in report.drift.items()
+        for name, each in report.told.items()
     )
     rows += "".join(
         f'<tr><td class="number">{count:,}</td><td>failed for {escape(reason)}</td><td></td></tr>'
@@ -73,7 +72,7 @@ def _counts(report: Report) -> str:
     return f"<section><h2>Counts</h2><table>{rows}</table></section>" if rows else ""
 
 
-def _picture(report: Report, zone: tzinfo) -> str:
+def _picture(report: Report) -> str:
     """The last nights side by side: what was found, and how much of it went."""
     before = [each for each in report.earlier if each.slot < report.night.slot]
     nights = [report.night, *before][:SHOWN][::-1]
@@ -81,10 +80,10 @@ def _picture(report: Report, zone: tzinfo) -> str:
         return ""
     keys = (("found", "links found"), ("gone", "of them unlinked"), ("none", "nothing was read or deleted"))
     legend = "".join(f'<span class="key {name}-key"></span>{label}' for name, label in keys)
-    return f'<section><h2>The last nights</h2><p class="caption">{legend}</p>{_bars(nights, zone)}</section>'
+    return f'<section><h2>The last nights</h2><p class="caption">{legend}</p>{_bars(nights)}</section>'
 
 
-def _bars(nights: Sequence[Night], zone: tzinfo) -> str:
+def _bars(nights: Sequence[Night]) -> str:
     highest = max(1, *(each.counts.get("found", 0) for each in nights))
     step = WIDTH / len(nights)
     width = min(46.0, step * 0.7)
@@ -97,7 +96,7 @@ def _bars(nights: Sequence[Night], zone: tzinfo) -> str:
             shapes += [_bar("gone", left, width, night.counts.get("unlinked", 0) / highest)]
         else:
             shapes.append(f'<circle class="none" cx="{middle:.1f}" cy="{BASE - 8}" r="5"/>')
-        label = moment(night.slot, zone)[5:10]
+        label = moment(night.slot, night.zone)[5:10]
         shapes.append(f'<text x="{middle:.1f}" y="{BASE + 20}" text-anchor="middle">{escape(label)}</text>')
     title = "links found and unlinked in the last nights"
     return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(shapes)}</svg>'
@@ -130,15 +129,13 @@ def _resurrected(night: Night) -> str:
     return f"<section><h2>There again</h2><table>{rows}</table>{told}</section>"
 
 
-def _story(night: Night, zone: tzinfo) -> str:
+def _story(night: Night) -> str:
     rows = "".join(
-        f"<tr><th>{escape(moment(each.at, zone))}</th><td>{escape(each.text)}</td></tr>" for each in night.story
+        f"<tr><th>{escape(moment(each.at, night.zone))}</th><td>{escape(each.text)}</td></tr>" for each in night.story
     )
     return f"<section><h2>What was done, and why</h2><table>{rows}</table></section>"
 
 
-def _facts(night: Night, zone: tzinfo) -> str:
-    rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts(night, zone) if value
-    )
+def _facts(night: Night) -> str:
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts(night) if value)
     return f"<section><h2>The night</h2><table>{rows}</table></section>"

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from worker.unlinking.night import Drift, Night, drift
 
@@ -31,6 +32,9 @@ COUNTS = {
 }
 
 
+ALWAYS = ("found", "planned", "unlinked", "failed", "journalled", "still_gone", "resurrected", "lost")
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """A night with what is needed to tell of it."""
@@ -44,6 +48,11 @@ class Report:
         found = drift(self.night, self.earlier)
         return {name: found[name] for name in (*COUNTS, *found) if name in found}
 
+    @property
+    def told(self) -> dict[str, Drift]:
+        """Those that there is something to say of: what is none, and was none, only lengthens the list."""
+        return {name: each for name, each in self.drift.items() if each.now or each.last or name in ALWAYS}
+
     def document(self) -> dict[str, object]:
         """The night as JSON, with its drift."""
         return self.night.document() | {"drift": {name: asdict(each) for name, each in self.drift.items()}}
@@ -55,13 +64,14 @@ def approval_command(night: Night) -> str:
     return f"unlinker reconcile apply {night.id}{options} --because TEXT"
 
 
-def moment(at: float | None, zone: tzinfo = UTC) -> str:
-    """A time for people."""
-    return "" if at is None else datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+def moment(at: float | None, zone: str) -> str:
+    """A time for people, by the clock of a zone."""
+    return "" if at is None else datetime.fromtimestamp(at, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def facts(night: Night, zone: tzinfo = UTC) -> Iterator[tuple[str, str]]:
+def facts(night: Night) -> Iterator[tuple[str, str]]:
     """What there is to say besides counts and story."""
+    zone = night.zone
     yield "night", night.id
     yield "slot", moment(night.slot, zone)
     yield "began", moment(night.started_at, zone)
@@ -83,14 +93,14 @@ def against(each: Drift) -> str:
     return f"{change}; {each.mean:,.10g} on average"
 
 
-def text(report: Report, zone: tzinfo = UTC) -> str:
+def text(report: Report) -> str:
     """For a terminal, a mail, a log."""
     night = report.night
     lines = [f"{night.policy}: {night.status}" + (f": {night.why}" if night.why else ""), ""]
-    lines += [f"  {name:<14} {value}" for name, value in facts(night, zone) if value]
-    if report.drift:
+    lines += [f"  {name:<14} {value}" for name, value in facts(night) if value]
+    if report.told:
         lines.append("")
-    lines += [f"  {each.now:>9,}  {COUNTS.get(name, name)} ({against(each)})" for name, each in report.drift.items()]
+    lines += [f"  {each.now:>9,}  {COUNTS.get(name, name)} ({against(each)})" for name, each in report.told.items()]
     lines += [f"  {count:>9,}  failed for {reason}" for reason, count in night.failures.items()]
     if night.over:
         lines += ["", "over its brakes:"]
@@ -101,5 +111,5 @@ def text(report: Report, zone: tzinfo = UTC) -> str:
         lines += [f"  {kind} {parent} -> {child}" for kind, parent, child in night.resurrected]
         lines += [f"  and {more} more"] if more > 0 else []
     lines += ["", "what was done:"]
-    lines += [f"  {moment(each.at, zone)}  {each.text}" for each in night.story]
+    lines += [f"  {moment(each.at, night.zone)}  {each.text}" for each in night.story]
     return "\n".join(lines) + "\n"

@@ -28,6 +28,7 @@ from worker.unlinking.night import TRUTH, Night, NightStatus, kept_relations, ni
 from worker.unlinking.relation_types import RELATION_TYPES
 from worker.unlinking.slots import Timing
 from worker.unlinking.truth import REPORTED_GONE, is_lost, is_resurrected
+from worker.unlinking.wording import links
 
 AT_ONCE = 5000  # links looked at together
 FIRST = 7 * 86400.0  # seconds the first pass looks back
@@ -68,10 +69,11 @@ class TruthWork:
             slot=wish.slot,
             started_at=now,
             status=NightStatus.PLANNING,
+            zone="UTC" if timing is None else timing.zone,
             missed=wish.missed,
         )
         if wish.late and timing is not None:
-            why = f"nobody was up at {moment(wish.slot)}, nor within {timing.catch_up / 3600:g} h"
+            why = f"nobody was up at {moment(wish.slot, timing.zone)}, nor within {timing.catch_up / 3600:g} h"
             night = night.ended(now, NightStatus.MISSED, why)
             if await ledger.begin(night, wish.handled) is Opened.OPENED:
                 return await close(self.parts, ledger, night)
@@ -97,7 +99,9 @@ class TruthWork:
             ended = night.ended(await ledger.now(), NightStatus.ABORTED, str(error))
             return await close(self.parts, ledger, ended)
         night = await self._find_lost(ledger, night)
-        why = "all that was reported as gone is gone" if not night.counts["resurrected"] else "links are there again"
+        again, unread = night.counts["resurrected"], night.counts["unread"]
+        why = f"{links(again)} there again" if again else "nothing is there again"
+        why += f", {links(unread)} could not be looked at" if unread else ""
         return await close(self.parts, ledger, night.ended(await ledger.now(), NightStatus.DONE, why))
 
     async def _look_at_deletions(self, ledger: Ledger, desk: ReadingDesk, night: Night) -> Night:
@@ -111,9 +115,11 @@ class TruthWork:
         async for some in _portions(deeds):
             found.take(some, await desk.look({deed.intended.relation for deed in some}))
         again = await in_thread(lambda: self._unexplained(night.account, found))
-        text = f"looked at {found.looked} deletions since {moment(since)}: {len(again)} links are there again"
+        text = (
+            f"looked at {found.looked:,} deletions since {moment(since, night.zone)}: {links(len(again))} there again"
+        )
         if found.unread:
-            text += f", {found.unread} could not be looked at"
+            text += f", {found.unread:,} could not be looked at"
         counts = night.counted(
             journalled=found.looked,
             still_gone=found.gone,
@@ -145,7 +151,7 @@ class TruthWork:
         async for some in _portions(itertools.islice(walk, MOST_LETTERS)):
             closed_as = found.take(some, await desk.look({letter.relation for letter in some}))
             found.closed += await self._close(closed_as, night)
-        text = f"looked at {found.looked} dead letters: {found.closed} were closed, since their wish has come true"
+        text = f"looked at {found.looked:,} dead letters: closed {found.closed:,} whose wish has come true"
         counts = night.counted(letters=found.looked, closed=found.closed)
         return await ledger.save(night.told(await ledger.now(), text, counts=counts))
 
@@ -156,9 +162,9 @@ class TruthWork:
     async def _find_lost(self, ledger: Ledger, night: Night) -> Night:
         now = await ledger.now()
         lost, settled = await in_thread(lambda: self._bring_back(night.account, now))
-        text = f"{lost} jobs past their deadline were held by nobody"
+        text = f"jobs past their deadline that nobody holds: {lost:,}"
         if lost:
-            text += f"; {settled} were put back into the queue, where a worker ends them without deleting anything"
+            text += f"; {settled:,} put back into the queue, where a worker ends them without deleting anything"
         counts = night.counted(lost=lost, settled=settled)
         return await ledger.save(night.told(await ledger.now(), text, counts=counts))
 

@@ -111,22 +111,22 @@ def tells_the_story(office: Office, nights: list[Night]) -> None:
     third, second, first = told
     assert first[-1].startswith("aborted: scope: onOffice has not answered for 1 s")
     assert second == [
-        "read 400 records of the scope and found 20000 links; 2000 may stay by a list of 5 rows",
-        "18000 links wait for approval: 18000 links would go, more than max_deletions = 1000",
+        "read 400 records of the scope and found 20,000 links; 2,000 may stay by a list of 5 rows",
+        "18,000 links to be approved of: 18,000 links would go, more than max_deletions = 1,000",
         "somebody approved of it: ticket 4711",
-        f"18000 links go to the workers as run {nights[1].run}",
-        "done: 18000 unlinked, 0 were gone already, 0 failed",
+        f"18,000 links given to the workers as run {nights[1].run}",
+        "done: 18,000 unlinked, 0 gone already, 0 failed",
     ]
     assert third == [
-        "read 400 records of the scope and found 2002 links; 2000 may stay by a list of 5 rows",
-        "1 links that were unlinked before are there again, and are left, as on_resurrected = report",
-        f"1 links go to the workers as run {nights[0].run}",
-        "done: 1 unlinked, 0 were gone already, 0 failed",
+        "read 400 records of the scope and found 2,002 links; 2,000 may stay by a list of 5 rows",
+        "1 link there again that an earlier night unlinked: left, as on_resurrected = report",
+        f"1 link given to the workers as run {nights[0].run}",
+        "done: 1 unlinked, 0 gone already, 0 failed",
     ]
     assert [title.split(":")[1].strip() for title in office.told.titles] == [
         "aborted",
-        "18000 links wait for approval",
-        "1 links are there again",
+        "18,000 links to be approved of",
+        "1 link there again",
     ]
     report = text(Report(nights[0], office.nights()))
     assert "2,002  links found (-17,998 since the last night; 20,000 on average)" in report

@@ -55,8 +55,10 @@ async def test_what_is_there_again_is_told_and_left(house: House, office: Office
     assert night.resurrected == ((KIND, 1, 10), (KIND, 1, 12))
     counts = {name: night.counts[name] for name in ("journalled", "still_gone", "resurrected", "unread")}
     assert counts == {"journalled": 4, "still_gone": 2, "resurrected": 2, "unread": 0}
-    assert office.told.titles == ["truth:default: 2 links are there again"]
+    assert office.told.titles == ["truth:default: 2 links there again"]
     assert house.sandbox.links() == before
+    told = house.run("reconcile", "truth", "--json")
+    assert (told.returncode, json.loads(told.stdout)["counts"]["resurrected"]) == (1, 2)
 
 
 async def test_a_later_deed_explains_a_link_that_is_there(house: House, office: Office) -> None:
@@ -134,7 +136,7 @@ async def test_jobs_that_nobody_works_on_are_ended_without_deleting_anything(hou
     office.clock.now = time.time()
     night = await a_pass(office)
     assert (night.counts["lost"], night.counts["settled"]) == (3, 3)
-    assert office.told.titles == ["truth:default: 3 jobs were found that nobody worked on"]
+    assert office.told.titles == ["truth:default: jobs that nobody worked on: 3"]
     house.client.hdel(keys.CLAIMED, "1:alive")
     house.start_worker()
     ends = house.all_ended([never, gone, there, joined])
@@ -190,7 +192,7 @@ async def test_a_pass_that_could_not_look_is_made_up_for(
     house.sandbox.fault("action_code", None, params={"code": 170})
     night = await a_pass(office)
     assert (night.status, night.counts["unread"], night.counts["resurrected"]) == (NightStatus.DONE, 1, 0)
-    assert office.told.titles == ["truth:default: 1 links could not be looked at"]
+    assert office.told.titles == ["truth:default: 1 link could not be looked at"]
     house.sandbox.call("DELETE", "faults")
     office.clock.now += 3 * 86400
     night = await a_pass(office)

@@ -64,10 +64,10 @@ async def test_a_night_finds_what_should_not_be_and_waits(office: Office, box: S
     assert plan(office, night) == {(1, 10), (1, 12), (2, 10), (2, 12)}
     assert (night.why, night.over) == ("mode = plan", ())
     assert night.expires_at == office.clock.now + DAY
-    assert office.told.titles == ["sold: 4 links wait for approval: mode = plan"]
+    assert office.told.titles == ["sold: 4 links to be approved of: mode = plan"]
     assert [each.text for each in night.story] == [
         "read 3 records of the scope and found 6 links; 2 may stay by a list of 1 rows",
-        "4 links wait for approval: mode = plan",
+        "4 links to be approved of: mode = plan",
     ]
     assert deletes(box) == 0
 
@@ -200,7 +200,7 @@ async def test_a_slot_past_its_window_is_missed_and_said_so(office: Office) -> N
     night = await office.look("2026-06-04T04:30:01")
     assert night is not None
     assert (night.status, night.missed) == (NightStatus.MISSED, 2)
-    assert office.told.titles == ["sold: missed: nobody was up at 2026-06-04 00:30:00 UTC, nor within 2 h"]
+    assert office.told.titles == ["sold: missed: nobody was up at 2026-06-04 02:30:00 CEST, nor within 2 h"]
     assert await office.look() is None
     night = await office.look("2026-06-05T02:30:00")
     assert night is not None

@@ -85,7 +85,7 @@ def test_a_night_that_waits_says_what_would_let_it_go() -> None:
 
 def test_what_needs_a_person() -> None:
     counts = {"failed": 2, "resurrected": 3}
-    assert concern(replace(NIGHT, counts=counts)) == "sold: 2 links could not be unlinked, 3 links are there again"
+    assert concern(replace(NIGHT, counts=counts)) == "sold: 2 links could not be unlinked, 3 links there again"
     assert concern(replace(NIGHT, counts={"unlinked": 5})) is None
     needy = {
         NightStatus.WAITING, NightStatus.ABORTED, NightStatus.STOPPED, NightStatus.MISSED, NightStatus.EXPIRED,

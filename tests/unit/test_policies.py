@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from config.settings import load_settings
 from gateway.cli import run
+from gateway.commands.doctor import _policies
 from gateway.reconciling.faults import PolicyFileError
 from gateway.reconciling.policy_file import load_policies
 from worker.onoffice.pages import Condition
@@ -324,6 +326,7 @@ def test_the_command_looks_at_what_the_file_names(
     (tmp_path / "accounts.toml").write_text(accounts)
     monkeypatch.setenv("UNLINKER_POLICIES_FILE", str(path))
     assert run(["reconcile", "check"]) == 0
+    assert _policies(path, load_settings()).text == "2: sold-estates, x"
     output = capsys.readouterr()
     assert "2 policies: sold-estates, x" in output.err
     assert "secret-word" not in output.out + output.err

@@ -13,6 +13,7 @@ from math import ceil
 
 from worker.unlinking.brakes import SMALL, Excess
 from worker.unlinking.policies import NightBrakes, Side
+from worker.unlinking.wording import links
 
 Pair = tuple[int, int]  # parentid, childid
 Found = Mapping[int, frozenset[int]]  # record of the scope -> records on the other side that it is linked with
@@ -116,15 +117,15 @@ def holds(planned: Iterable[Pair], diff: Diff, brakes: NightBrakes) -> list[Exce
     count = by_parent.total()
     found = []
     if count > brakes.max_deletions:
-        why = f"{count} links would go, more than max_deletions = {brakes.max_deletions}"
+        why = f"{links(count)} would go, more than max_deletions = {brakes.max_deletions:,}"
         found.append(Excess("--max-deletions", str(count), why))
     if diff.found >= SMALL and count / diff.found > brakes.max_share:
-        why = f"{count} of the {diff.found} links found would go, more than max_share = {brakes.max_share:g}"
+        why = f"{count:,} of the {links(diff.found)} found would go, more than max_share = {brakes.max_share:g}"
         found.append(Excess("--max-share", _share(count, diff.found), why))
     if over := _worst_parent(by_parent, diff, brakes.max_share_per_parent):
         parentid, gone, had = over
         bound = f"max_share_per_parent = {brakes.max_share_per_parent:g}"
-        why = f"{gone} of the {had} links below {parentid} would go, more than {bound}"
+        why = f"{gone:,} of the {links(had)} below {parentid} would go, more than {bound}"
         found.append(Excess("--max-share-per-parent", _share(gone, had), why))
     return found
 

@@ -18,9 +18,15 @@ from statistics import mean
 from typing import Any
 
 from worker.unlinking.job import Relation
+from worker.unlinking.wording import links
 
 RELATIONS_KEPT = 100  # of links there again; the rest is counted
 TRUTH = "truth:"  # before an account's name: whose truth pass it is. No policy has such a name
+TROUBLES = {  # of a night that is done
+    "failed": "{} could not be unlinked",
+    "resurrected": "{} there again",
+    "unread": "{} could not be looked at",
+}
 COMPARED = 7  # good nights, for drift
 _NAMESPACE = uuid.UUID("6a8f0c1e-52a4-5b0e-9d6c-2f6d3b1f7a10")  # of the ids of runs; drawn once
 
@@ -65,6 +71,7 @@ class Night:
     ended_at: float | None = None
     why: str = ""  # of a status that needs a reason
     relationtype: str = ""
+    zone: str = "UTC"  # of the clock its times are told by
     mode: str = ""
     meaning: str = ""  # of the policy, when it was planned
     missed: int = 0  # earlier slots that nobody was up for
@@ -167,20 +174,15 @@ def concern(night: Night) -> str | None:
     named = f"{night.policy}: "
     match night.status:
         case NightStatus.WAITING:
-            return f"{named}{night.counts.get('planned', 0)} links wait for approval: {night.why}"
+            return f"{named}{links(night.counts.get('planned', 0))} to be approved of: {night.why}"
         case NightStatus.ABORTED | NightStatus.STOPPED | NightStatus.MISSED | NightStatus.EXPIRED | NightStatus.SKIPPED:
             return f"{named}{night.status}: {night.why}"
         case NightStatus.DONE:
             troubles = [
-                f"{night.counts[name]} {text}"
-                for name, text in (
-                    ("failed", "links could not be unlinked"),
-                    ("resurrected", "links are there again"),
-                    ("lost", "jobs were found that nobody worked on"),
-                    ("unread", "links could not be looked at"),
-                )
-                if night.counts.get(name)
+                text.format(links(count)) for name, text in TROUBLES.items() if (count := night.counts.get(name))
             ]
+            if lost := night.counts.get("lost"):
+                troubles.append(f"jobs that nobody worked on: {lost:,}")
             return named + ", ".join(troubles) if troubles else None
         case _:
             return None
