@@ -1,6 +1,6 @@
 """Making the plan of an undo: read the journal, see what comes back, look at it, write the file. Creates nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,15 +9,16 @@ from gateway.exits import CommandError, Exit
 from gateway.plan_file import PlanWriter, require_absent
 from gateway.planning.checking import Checker
 from gateway.planning.link_table import LinkTable, Total
-from gateway.planning.progress import STEP, Advance, showing
 from gateway.planning.rows import Given
 from gateway.planning.spool import Spool, spooling
+from gateway.progress import progress
 from worker.engine.polite_api import ReadFailed
 from worker.engine.reading_desk import DeskOptions, ReadingDesk
 from worker.stores.journal import Deed, Journal, Wanted
 from worker.unlinking.plan import PlanDraft, PlanHead, PlanRow, Standing
 from worker.unlinking.undoing import Past, Undoing, UndoRow
 
+STEP = 1000  # deeds between two looks at the progress
 COLUMNS = ("job", "deleted_at", "known_by", "note")  # of the plan's rows, for the report of its run
 
 
@@ -47,7 +48,7 @@ class UndoMade:
 
 def read_deeds(journal: Journal, wanted: Wanted, undoing: Undoing) -> None:
     """Everything that was done since the first chosen moment. Raises redis.exceptions.RedisError."""
-    with showing("reading the journal", None) as advance:
+    with progress("deeds read") as advance:
         for past in _pasts(journal, wanted, advance):
             undoing.add(past)
         if undoing.needs_second_pass:
@@ -56,7 +57,7 @@ def read_deeds(journal: Journal, wanted: Wanted, undoing: Undoing) -> None:
                     undoing.add_later_will(past)
 
 
-def _pasts(journal: Journal, wanted: Wanted, advance: Advance) -> Iterator[Past]:
+def _pasts(journal: Journal, wanted: Wanted, advance: Callable[[int], None]) -> Iterator[Past]:
     for number, deed in enumerate(journal.deeds(Wanted(since=wanted.since)), start=1):
         yield past_of(deed, wanted)
         if number % STEP == 0:
@@ -105,7 +106,7 @@ async def _look(spool: Spool, wish: UndoWish, made: UndoMade) -> None:
     try:
         async with ReadingDesk(wish.desk) as desk:
             checker = Checker(desk, spool)
-            with showing("looking", made.coming_back) as advance:
+            with progress("links looked at", made.coming_back) as advance:
                 await checker.run(frozenset(), advance)
     except ReadFailed as error:
         raise CommandError(Exit.UNREACHABLE, f"no plan: {error} (--no-check plans without looking)") from None
@@ -116,7 +117,7 @@ async def _look(spool: Spool, wish: UndoWish, made: UndoMade) -> None:
 def _write(links: LinkTable, wish: UndoWish, coming_back: Iterable[PlanRow]) -> PlanHead:
     draft = replace(wish.draft, columns=COLUMNS)
     left_out = ((relation, row) for relation, row in links.rows(draft.account) if not row.comes_back)
-    with PlanWriter(wish.out, draft) as writer, showing("writing", None) as advance:
+    with PlanWriter(wish.out, draft) as writer, progress("rows written") as advance:
         for number, planned in enumerate(coming_back, start=1):
             writer.add(planned)
             if number % STEP == 0:
