@@ -14,8 +14,8 @@ JOBS, EACH, CHUNK = 10_000, 50, 500
 RUN = "night"
 KINDS = {  # reason -> relation type of those that die of it
     "NotDeletable": "estate:address:buyer",  # onOffice keeps them
-    "Unverified": "estate:address:renter",  # the API user may not see them
-    "MissingRight": "estate:address:owner",  # the API refuses them
+    "NotSupported": "estate:address:renter",  # the customer has no such module
+    "MissingRight": "estate:address:owner",  # the API user may not
     "Exhausted": "calendar:estate",  # the API fails
     "UnknownRelationType": "estate:adress:owner",  # misspelt by the sender
     "Expired": "estate:address:contactPerson",  # sent too late
@@ -39,22 +39,20 @@ def prepare(house: House, sent: Sequence[tuple[str, list[Link]]]) -> None:
     """Every link is there but those of no known type; and onOffice is as it is on a bad night."""
     house.sandbox.call("DELETE", "links")
     house.sandbox.add_links(link for reason, rows in sent if reason != "UnknownRelationType" for link in rows)
-    rights = {"undeletable_types": [KINDS["NotDeletable"]], "hidden_types": [KINDS["Unverified"]]}
-    house.sandbox.call("PUT", "rights", rights)
-    for reason, code in (("MissingRight", 174), ("Exhausted", 1)):
+    house.sandbox.call("PUT", "rights", {"undeletable_types": [KINDS["NotDeletable"]]})
+    for reason, code in (("NotSupported", 199), ("MissingRight", 174), ("Exhausted", 1)):
         match = {"relationtype": KINDS[reason], "action": "delete"}
         house.sandbox.fault("action_code", times=None, params={"code": code, "text": "made to fail"}, match=match)
     fast(house)
     house.settings |= {
         "UNLINKER_ACTIONS_PER_REQUEST": "100",
         "UNLINKER_MAX_ATTEMPTS": "2",
-        "UNLINKER_REQUIRE_PROOF": "true",
     }
 
 
 def mend(house: House) -> None:
     """What the letters say is to be done."""
-    house.sandbox.call("PUT", "rights", {"undeletable_types": [], "hidden_types": []})
+    house.sandbox.call("PUT", "rights", {"undeletable_types": []})
     house.sandbox.call("DELETE", "faults")
 
 
