@@ -39,7 +39,16 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(history.journal, name="journal")
 app.command()(history.audit)
 app.add_typer(accounts.app, name="accounts")
-bulk = typer.Typer(help="Bulk clean-ups: planned, braked, resumable, undoable.", no_args_is_help=True)
+bulk = typer.Typer(
+    help="""Bulk clean-ups: planned, braked, resumable, undoable.
+
+    In this order: plan FILE looks at every link and writes a plan; apply PLAN deletes what it says; status RUN --follow
+    joins it again; report RUN says what became of every row; undo RUN brings back what was deleted.
+
+    Example: unlinker bulk plan links.csv --because "ticket 4711" && unlinker bulk apply links.csv.plan.jsonl
+    """,
+    no_args_is_help=True,
+)
 bulk.command()(bulk_plan.plan)
 for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
     bulk.command()(command)

@@ -196,6 +196,8 @@ def _cannot_be_written(path: Path, error: OSError) -> CommandError:
 
 
 def require_absent(path: Path) -> None:
-    """Raises CommandError for a file that is there: nothing is ever overwritten."""
+    """Raises CommandError for a file that is there, since nothing is ever overwritten, and for a folder that is not."""
+    if not path.parent.is_dir():
+        raise CommandError(Exit.BAD_INPUT, f"{path} cannot be written: there is no folder {path.parent}")
     if path.exists():
         raise CommandError(Exit.BAD_INPUT, f"{path} exists already; name another with --out, or remove it")

@@ -138,10 +138,9 @@ def _cell(document: dict[str, object], name: str) -> object:
 
 
 def _follow(doors: Doors, run_id: str, *, json_: bool) -> None:
-    run = found_run(doors.runs, run_id)
-    account = load_accounts(load_settings()).get(run.fields["account"])
-    capacity = Capacity(account.requests_per_second * account.actions_per_request) if account else None
     try:
+        account = load_accounts(load_settings()).get(found_run(doors.runs, run_id).fields["account"])
+        capacity = Capacity(account.requests_per_second * account.actions_per_request) if account else None
         run = Follower(doors.runs, doors.dead_letters, capacity).follow(run_id)
     except KeyboardInterrupt:
         note(f"the run goes on; see it again with `unlinker bulk status {run_id} --follow`")

@@ -10,16 +10,18 @@ from gateway.planning.bad_rows import BadRows, collecting, place_for
 from gateway.planning.checking import Checker, refuse_types
 from gateway.planning.csv_source import CsvSource
 from gateway.planning.jsonl_source import JsonlSource
-from gateway.planning.progress import STEP, showing
 from gateway.planning.rows import Given, Rejected, Source
 from gateway.planning.rules import Finder, Rule, read_ids
 from gateway.planning.spool import Repeats, Spool, spooling
 from gateway.planning.text import opened
+from gateway.progress import progress
 from worker.engine.polite_api import ReadFailed
 from worker.engine.reading_desk import DeskOptions, ReadingDesk
 from worker.unlinking.plan import PlanDraft, PlanHead, Seen, Standing
 from worker.unlinking.relation_types import RELATION_TYPES
 from worker.unlinking.type_rules import TypeRules
+
+STEP = 1000  # rows between two looks at the progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ class PlanMaker:
                 source = CsvSource(text, self._reading.delimiter, self._reading.one_type)
             self._columns = source.columns
             self._made.notes += source.notes
-            with showing("reading", None) as advance:
+            with progress("rows read") as advance:
                 for number, row in enumerate(source, start=1):
                     if isinstance(row, Given):
                         spool.put(row, Standing.UNCHECKED)
@@ -134,7 +136,7 @@ class PlanMaker:
     async def _look(self, desk: ReadingDesk, spool: Spool) -> Seen:
         checker = Checker(desk, spool)
         total = sum(spool.count(kind) for kind in spool.names if kind not in self._made.refused)
-        with showing("looking", total) as advance:
+        with progress("links looked at", total) as advance:
             await checker.run(frozenset(self._made.refused), advance)
         if checker.unknown:
             self._made.unread.append(f"{checker.unknown} links could not be looked at, for one {checker.example}")
@@ -149,14 +151,14 @@ class PlanMaker:
             if rule.resource:
                 ids = await finder.record_ids()
                 self._made.notes.append(f"{len(ids)} {rule.resource} records fit")
-            with showing("finding", len(ids)) as advance:
+            with progress("records looked at", len(ids)) as advance:
                 async for given in finder.links(ids, advance):
                     spool.put(given, Standing.PRESENT)
             if finder.unread:
                 record = min(finder.unread)
                 self._made.unread.append(
                     f"the links of {len(finder.unread)} records could not be read, for one {record}: "
-                    f"{finder.unread[record]}"
+                    f"{finder.unread[record]}; they are in no plan"
                 )
             self._made.repeats = spool.seal()
             self._made.refused = refuse_types(spool, self._wish.rules)
@@ -177,10 +179,11 @@ class PlanMaker:
         if self._made.unread and not self._wish.allow_unknown:
             raise CommandError(
                 Exit.UNREACHABLE,
-                f"no plan: {'; '.join(self._made.unread)}. --allow-unknown plans them all the same, unseen",
+                f"no plan: {'; '.join(self._made.unread)}. --allow-unknown plans without having seen them",
             )
         draft = replace(self._wish.draft, columns=self._columns)
-        with PlanWriter(self._wish.out, draft) as writer, showing("writing", None) as advance:
+        total = sum(map(spool.count, spool.names))
+        with PlanWriter(self._wish.out, draft) as writer, progress("rows written", total) as advance:
             for number, row in enumerate(spool.rows(), start=1):
                 writer.add(row)
                 if number % STEP == 0:

@@ -130,7 +130,7 @@ def _unpacked(raw: BinaryIO) -> Iterator[BinaryIO]:
 
 def _require_text(name: str, beginning: bytes) -> None:
     if not beginning:
-        raise CommandError(Exit.BAD_INPUT, f"{name} is empty; it needs a line that names the columns, and rows")
+        raise CommandError(Exit.BAD_INPUT, f"{name} is empty")
     for magic, what in _NO_TEXT:
         if beginning.startswith(magic):
             raise CommandError(Exit.BAD_INPUT, f"{name} is {what}")

@@ -1,6 +1,6 @@
 """Making the plan of an undo: read the journal, see what comes back, look at it, write the file. Creates nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,16 +9,16 @@ from gateway.exits import CommandError, Exit
 from gateway.plan_file import PlanWriter, require_absent
 from gateway.planning.checking import Checker
 from gateway.planning.link_table import LinkTable, Total
-from gateway.planning.progress import STEP, Advance, showing
 from gateway.planning.rows import Given
 from gateway.planning.spool import Spool, spooling
+from gateway.progress import progress
 from worker.engine.polite_api import ReadFailed
 from worker.engine.reading_desk import DeskOptions, ReadingDesk
 from worker.stores.journal import Deed, Journal, Wanted
-from worker.unlinking.job import Relation
 from worker.unlinking.plan import PlanDraft, PlanHead, PlanRow, Standing
 from worker.unlinking.undoing import Past, Undoing, UndoRow
 
+STEP = 1000  # deeds between two looks at the progress
 COLUMNS = ("job", "deleted_at", "known_by", "note")  # of the plan's rows, for the report of its run
 
 
@@ -48,7 +48,7 @@ class UndoMade:
 
 def read_deeds(journal: Journal, wanted: Wanted, undoing: Undoing) -> None:
     """Everything that was done since the first chosen moment. Raises redis.exceptions.RedisError."""
-    with showing("reading the journal", None) as advance:
+    with progress("deeds read") as advance:
         for past in _pasts(journal, wanted, advance):
             undoing.add(past)
         if undoing.needs_second_pass:
@@ -57,7 +57,7 @@ def read_deeds(journal: Journal, wanted: Wanted, undoing: Undoing) -> None:
                     undoing.add_later_will(past)
 
 
-def _pasts(journal: Journal, wanted: Wanted, advance: Advance) -> Iterator[Past]:
+def _pasts(journal: Journal, wanted: Wanted, advance: Callable[[int], None]) -> Iterator[Past]:
     for number, deed in enumerate(journal.deeds(Wanted(since=wanted.since)), start=1):
         yield past_of(deed, wanted)
         if number % STEP == 0:
@@ -86,20 +86,19 @@ async def make_undo_plan(links: LinkTable, wish: UndoWish) -> UndoMade:
     """Of one account's links. Raises CommandError and redis.exceptions.RedisError."""
     require_absent(wish.out)
     made = UndoMade(links.totals(wish.draft.account))
-    if made.coming_back:
-        with spooling() as spool:
-            _fill(spool, links, wish)
-            if wish.check:
-                await _look(spool, wish, made)
-            made.head = _write(spool, links, wish)
+    if not made.coming_back:
+        return made
+    if not wish.check:
+        made.head = _write(links, wish, _unchecked(links, wish))
+        return made
+    with spooling() as spool:
+        for relation, row in links.rows(wish.draft.account):
+            if row.comes_back:
+                spool.put(Given(row.job, relation, _input(row)), Standing.UNCHECKED)
+        spool.seal()
+        await _look(spool, wish, made)
+        made.head = _write(links, wish, _checked(spool, links, wish))
     return made
-
-
-def _fill(spool: Spool, links: LinkTable, wish: UndoWish) -> None:
-    for relation, row in links.rows(wish.draft.account):
-        if row.comes_back:
-            spool.put(Given(row.job, relation, _input(row)), Standing.UNCHECKED)
-    spool.seal()
 
 
 async def _look(spool: Spool, wish: UndoWish, made: UndoMade) -> None:
@@ -107,7 +106,7 @@ async def _look(spool: Spool, wish: UndoWish, made: UndoMade) -> None:
     try:
         async with ReadingDesk(wish.desk) as desk:
             checker = Checker(desk, spool)
-            with showing("looking", made.coming_back) as advance:
+            with progress("links looked at", made.coming_back) as advance:
                 await checker.run(frozenset(), advance)
     except ReadFailed as error:
         raise CommandError(Exit.UNREACHABLE, f"no plan: {error} (--no-check plans without looking)") from None
@@ -115,22 +114,29 @@ async def _look(spool: Spool, wish: UndoWish, made: UndoMade) -> None:
         made.unread.append(f"{checker.unknown} links could not be looked at, for one {checker.example}")
 
 
-def _write(spool: Spool, links: LinkTable, wish: UndoWish) -> PlanHead:
-    account, draft = wish.draft.account, replace(wish.draft, columns=COLUMNS)
-    with PlanWriter(wish.out, draft) as writer, showing("writing", None) as advance:
-        for number, row in enumerate(spool.rows(), start=1):
-            known = links.get(account, row.relation)
-            writer.add(replace(row, confirmation=known.confirmation if known else None))
+def _write(links: LinkTable, wish: UndoWish, coming_back: Iterable[PlanRow]) -> PlanHead:
+    draft = replace(wish.draft, columns=COLUMNS)
+    left_out = ((relation, row) for relation, row in links.rows(draft.account) if not row.comes_back)
+    with PlanWriter(wish.out, draft) as writer, progress("rows written") as advance:
+        for number, planned in enumerate(coming_back, start=1):
+            writer.add(planned)
             if number % STEP == 0:
                 advance(STEP)
-        for relation, left_out in links.rows(account):
-            if not left_out.comes_back:
-                writer.add(_left_out(relation, left_out))
+        for relation, row in left_out:
+            writer.add(PlanRow(relation, Standing.REFUSED, row.job, _input(row)))
         return writer.finish()
 
 
-def _left_out(relation: Relation, row: UndoRow) -> PlanRow:
-    return PlanRow(relation, Standing.REFUSED, row.job, _input(row))
+def _unchecked(links: LinkTable, wish: UndoWish) -> Iterator[PlanRow]:
+    for relation, row in links.rows(wish.draft.account):
+        if row.comes_back:
+            yield PlanRow(relation, Standing.UNCHECKED, row.job, _input(row), row.confirmation)
+
+
+def _checked(spool: Spool, links: LinkTable, wish: UndoWish) -> Iterator[PlanRow]:
+    for planned in spool.rows():
+        known = links.get(wish.draft.account, planned.relation)
+        yield replace(planned, confirmation=known.confirmation if known else None)
 
 
 def _input(row: UndoRow) -> tuple[str, ...]:

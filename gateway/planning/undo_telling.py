@@ -64,6 +64,9 @@ def lines(made: UndoMade, undoing: Undoing, path: Path) -> Iterator[str]:
     if made.head is None:
         yield "nothing comes back, so there is no plan; nothing was touched"
         return
+    if made.head.rows == 0:
+        yield f"there is nothing to apply: {made.head.left_out} rows are left out, and what could come back is there"
+        return
     yield NEVER_BACK
     if PARTICIPANT in made.head.counts:
         yield NEVER_BACK_PARTICIPANT

@@ -102,12 +102,17 @@ def _bar(part: int, whole: int, blocks: str) -> str:
     return blocks[-1] * max(round(BAR * part / whole), 1 if part else 0) if whole else ""
 
 
+def _height(rows: float, total: int, fine: int) -> int:
+    """In parts of a block; at least one for a count that is not 0."""
+    return max(round(rows / total * HEIGHT * fine), 1 if rows >= 1 else 0)
+
+
 def curve_lines(points: Sequence[Point], total: int, blocks: str, mark: str = "") -> Iterator[Text]:
     """The progress over time, the failed rows at its foot in red, or drawn with `mark`."""
     last = points[-1].seconds
     columns = [at(points, last * (number + 1) / WIDTH) for number in range(WIDTH)]
     fine = len(blocks) - 1
-    heights = [(round(done / total * HEIGHT * fine), round(failed / total * HEIGHT * fine)) for done, failed in columns]
+    heights = [(_height(done, total, fine), _height(failed, total, fine)) for done, failed in columns]
     label = len(f"{total:,}")
     for level in range(HEIGHT - 1, -1, -1):
         name = f"{total:,}" if level == HEIGHT - 1 else "0" if level == 0 else ""

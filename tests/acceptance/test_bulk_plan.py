@@ -175,6 +175,17 @@ def test_absence_is_proven_by_a_later_portion_too(operator: Operator, monkeypatc
     assert said.document["existing"] == {KIND: 1}
 
 
+def test_one_child_of_many_parents_is_looked_at_once(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "MOST_EXTENTS", 5)
+    monkeypatch.setattr(checking, "PORTION", 7)
+    links = [(KIND, parent, child) for parent in range(1, 31) for child in (1, 2)]
+    operator.house.sandbox.add_links(links[:-1])
+    said = operator.plan(operator.csv(*links), "--json")
+    assert said.document["counts"] == {KIND: {"present": 59, "absent": 1}}
+    assert {str(action["childid"]) for action in operator.house.sandbox.actions("get")} == {"[1]", "[1, 2]", "[2]"}
+    assert said.document["existing"] == {}, "of these parents nobody knows what else they have"
+
+
 def test_protected_and_read_only_types_are_left_alone(operator: Operator) -> None:
     path = operator.csv(("calendar:address", 671, 153), ("user:messengerUser:is", 1, 2), ("calendar:estate", 671, 42))
     said = operator.plan(path, "--json", UNLINKER_PROTECTED_TYPES="calendar:address, estate:address:owner")
@@ -368,7 +379,7 @@ def test_addresses_are_found_by_their_fields_too(operator: Operator) -> None:
         (["a.csv", "--delimiter", "ab"], "--delimiter 'ab'"),
         (["none.csv"], "none.csv cannot be read: No such file or directory"),
         (["a.csv", "--out", "a.csv"], "a.csv exists already"),
-        (["a.csv", "--out", "none/a.plan", "--no-check"], "none/a.plan cannot be written: No such file"),
+        (["a.csv", "--out", "none/a.plan"], "none/a.plan cannot be written: there is no folder none"),
         (["a.csv", "--encoding", "klingon"], "--encoding 'klingon' is unknown"),
     ],
 )

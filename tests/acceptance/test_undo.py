@@ -121,6 +121,10 @@ def test_only_what_was_chosen_comes_back_and_the_rest_is_explained(house: House)
     assert "calendar:estate" in table.stdout
     assert "next: unlinker undo apply" in table.stderr
     assert "a new one for onOffice" in table.stderr
+    house.sandbox.add_links(OTHERS[1:])
+    nothing = house.run("undo", "plan", "--run", "summer", "--out", str(house.home / "there.plan"))
+    assert nothing.returncode == 0, nothing.stderr
+    assert "nothing to apply" in nothing.stderr
 
 
 def test_a_plan_that_cannot_be_made_says_why(house: House) -> None:

@@ -28,6 +28,7 @@ from worker.unlinking.report import (
     Trace,
     left_out_end,
     letter_end,
+    of_one_row,
     row_end,
 )
 from worker.unlinking.report_counts import Counts
@@ -268,6 +269,29 @@ def test_what_a_replay_did_is_as_proven_as_it_says() -> None:
     end = letter_end(Action.UNLINK, RowState.DEAD, chain)
     assert (end.part, end.proven, end.evidence) == (Part.ALREADY_ABSENT, False, "read_back")
     assert letter_end(Action.RESTORE, RowState.DEAD, chain).part is Part.FAILED, "a restore wants it present"
+
+
+@pytest.mark.parametrize(
+    ("counts", "outcome", "follows"),
+    [
+        ({"restored": 1}, "restored", ""),
+        ({"already_present": 1}, "already_present", ""),
+        ({"cancelled": 1}, "cancelled", ""),
+        ({"dead": 1}, "", "j1:0"),
+        ({"expired": 1}, "", "j1:0"),
+        ({}, "", ""),
+    ],
+)
+def test_a_replay_that_is_a_chunk_is_told_of_as_its_one_row(counts: dict[str, int], outcome: str, follows: str) -> None:
+    told = {"outcome": "done", "restored": 0, "dead": 0, "unproven": 0} | counts
+    trace = of_one_row(replay(outcome="done", evidence=json.dumps(told)))
+    assert (trace.id, trace.outcome, trace.replayed_as) == ("j1", outcome, follows)
+
+
+def test_the_failures_of_a_restore_are_explained_as_such() -> None:
+    counts = Counts(Action.RESTORE)
+    counts.add(letter_end(Action.RESTORE, RowState.DEAD, [letter(evidence=OTHER)]))
+    assert counts.failures[0].happened == REASONS["MissingRight"].explain(restore=True)[0]
 
 
 def test_failures_are_counted_by_reason_with_what_to_do() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from html.parser import HTMLParser
 
@@ -164,14 +165,13 @@ def tags(page: str) -> Tags:
 HOSTILE = st.text(alphabet=st.sampled_from("<>&\"'/ ascriptonlodimg=x;\x00\ud800"), min_size=1, max_size=30)
 
 
-@given(HOSTILE)
-def test_no_text_from_outside_becomes_markup(text: str) -> None:
+@given(HOSTILE, st.sampled_from(["done", "stopped", "paused"]))
+def test_no_text_from_outside_becomes_markup(text: str, state: str) -> None:
     def page(word: str) -> Tags:
         counts = counted(50, 50, letter=failed(word, word))
-        found = summary(
-            counts, [(4, 40, 4)], account=word, because=word, by=word, source=word, why=word, steered_by=word
-        )
-        return tags(render(found, UTC))
+        said = {"account": word, "because": word, "by": word, "source": word, "why": word, "steered_by": word}
+        found = summary(counts, [(4, 40, 4)], state=state, **said)
+        return tags(render(replace(found, plan=word, missing=word), UTC))
 
     assert page(text).found == page("plain").found
 
@@ -256,6 +256,8 @@ def test_a_finished_curve_reaches_the_top_and_the_failed_are_red() -> None:
     plain = [line.plain for line in curve_lines([Point(0, 0, 0), Point(10, 100, 50)], 100, " #", "x")]
     assert (plain[0][-1], plain[-3][-1]) == ("#", "x")
     assert "x failed" in plain[-1]
+    few = [line.plain for line in curve_lines([Point(0, 0, 0), Point(10, 1000, 1)], 1000, " #", "x")]
+    assert few[-3][-1] == "x", "one in a thousand shows"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from worker.stores.keepsakes import Keepsakes
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
 from worker.stores.rows import Rows
-from worker.stores.runs import RunFeed
+from worker.stores.run_feed import RunFeed
 from worker.stores.sightings import StoredSightings
 from worker.unlinking.errors import UnknownAccount
 from worker.unlinking.judging import Policy

@@ -15,7 +15,7 @@ from worker.stores.runs import Run, Runs
 from worker.stores.scripts import Call, run_now
 from worker.unlinking.chunk import RowState
 from worker.unlinking.plan import Action
-from worker.unlinking.report import RowEnd, Trace, letter_end, row_end
+from worker.unlinking.report import RowEnd, Trace, letter_end, of_one_row, row_end
 from worker.unlinking.runs import CHUNK_MARK, chunk_id, is_chunk_of
 
 ROWS_AT_ONCE = 5000
@@ -89,7 +89,8 @@ class RunEnds:
             some = ids[start : start + TRACES_AT_ONCE]
             stored: Any = run_now(self._client, Call("traces", [], [keys.JOB_PREFIX, *some]))
             for job_id, fields in zip(some, stored, strict=True):
-                yield Trace(job_id, *("" if field is None else field.decode(errors="replace") for field in fields))
+                words = ("" if field is None else field.decode(errors="replace") for field in fields)
+                yield of_one_row(Trace(job_id, *words))
 
     def evidence(self) -> bytearray:
         """One byte per row: a key of journal_format.EVIDENCE; 0 where the journal does not say, or no longer does."""

@@ -6,7 +6,7 @@ left as a dead letter is in the part of its replay, once that has ended well.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,11 @@ from worker.unlinking.plan import Action, PlanRow, Standing
 from worker.unlinking.relation_types import RELATION_TYPES, Deletable
 from worker.unlinking.runs import RunState
 
+CHUNK_DONE = "done"  # outcome in the record of a chunk; its evidence counts the rows
 UNKNOWN_REASON = "Unknown"  # of a letter that is no longer kept
+
+
+_LETTERS = (Kind.DEAD, Kind.EXPIRED)
 
 
 class Part(StrEnum):
@@ -83,6 +87,17 @@ class Trace:
     evidence: str = ""  # the fields of its outcome as JSON
     replayed_as: str = ""  # id of a job
     discarded_at: str = ""
+
+
+def of_one_row(trace: Trace) -> Trace:
+    """What is kept of a replay, told as of a job: a dead restore is replayed as a chunk of one row."""
+    if trace.outcome != CHUNK_DONE:
+        return trace
+    counts = _told(trace.evidence)
+    outcome = next((kind for kind in Kind if counts.get(kind)), "")
+    if outcome in _LETTERS:
+        return replace(trace, outcome="", replayed_as=f"{trace.id}:0")  # its row has a letter of its own
+    return replace(trace, outcome=outcome, evidence=json.dumps({"proven": not counts.get("unproven")}))
 
 
 def left_out_end(action: Action, row: PlanRow) -> RowEnd:
@@ -160,9 +175,6 @@ def letter_end(action: Action, state: RowState, chain: Sequence[Trace]) -> RowEn
         letter=_letter_state(chain),
         replayed_as=replay,
     )
-
-
-_LETTERS = (Kind.DEAD, Kind.EXPIRED)
 
 
 def _letter_state(chain: Sequence[Trace]) -> LetterState:

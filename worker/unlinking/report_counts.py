@@ -110,6 +110,6 @@ class Counts:
     def _failure(self, reason: str, count: int) -> Failure:
         error = REASONS.get(reason)
         unknown = _FORGOTTEN if reason == UNKNOWN_REASON else _STRANGE
-        happened, advice = (error.happened, error.advice) if error else unknown
+        happened, advice = error.explain(restore=self.action is Action.RESTORE) if error else unknown
         replay = str(error.replay if error else Replay.MENDED)
         return Failure(reason, count, happened, advice, replay, self._examples[reason])
