@@ -14,8 +14,8 @@ local function count_bits(values, segment, first, last)
   return redis.call('BITCOUNT', DEAD_WORK, first - start, last - start, 'BIT')
 end
 
--- The ids that tell letters of a part of the index apart, and how many letters the rarest of them has; an id that every letter has
--- there, as with the marks of one user, tells nothing.
+-- The ids that tell letters of a part of the index apart, and how many letters the rarest of them has; an id that every
+-- letter has there, as with the marks of one user, tells nothing.
 local function telling(all, first, last)
   local ids, number = {}, all
   for _, id in ipairs(filter.ids) do
