@@ -9,6 +9,7 @@ from config.accounts import Account, load_accounts
 from config.embedded_valkey import ensure_running
 from config.errors import ConfigurationError
 from config.settings import Settings
+from gateway.job_lookup import JobLookup
 from tasks.redriving import Redriver
 from tasks.replay import Replayer
 from worker.engine.reading_desk import DeskOptions
@@ -20,6 +21,7 @@ from worker.stores.dead_letters import DeadLetters
 from worker.stores.journal import Journal
 from worker.stores.keep_rules import KeepRules
 from worker.stores.runs import Runs
+from worker.stores.unclaimed import Unclaimed
 from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
 from worker.unlinking.redriving import RedrivePolicy
@@ -50,6 +52,7 @@ class Doors:
 
     client: "redis.Redis"
     wishes: Wishes
+    lookup: JobLookup
     dead_letters: DeadLetters
     replayer: Replayer
     redriver: Redriver
@@ -60,12 +63,15 @@ class Doors:
 
 def open_doors(settings: Settings) -> Doors:
     """All of them, on the settings' servers. Raises ConfigurationError."""
-    client = connect(find_urls(settings).records)
+    urls = find_urls(settings)
+    client = connect(urls.records)
+    queue = client if urls.queue == urls.records else connect(urls.queue)
     wishes, letters = Wishes(client), DeadLetters(client)
     replayer = Replayer(wishes, time.time)
     return Doors(
         client=client,
         wishes=wishes,
+        lookup=JobLookup(wishes, Unclaimed(queue)),
         dead_letters=letters,
         replayer=replayer,
         redriver=Redriver(letters, replayer, RedrivePolicy(), time.time),

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import redis
+from redis.exceptions import LockError
 
 from tasks.pacer import Pacer
 from tasks.redriving import BECAUSE, BY, Redriver
@@ -71,8 +72,9 @@ def _turn(client: "redis.Redis") -> Iterator[bool]:
     try:
         yield mine
     finally:
-        if mine and lock.owned():
-            lock.release()
+        if mine:
+            with suppress(LockError):  # it took longer than its lease, and it may be another's turn
+                lock.release()
 
 
 class Patience:

@@ -4,24 +4,21 @@ import time
 import uuid
 from typing import Annotated, Any
 
-import redis
 import typer
 
 from config.accounts import load_accounts
 from config.settings import load_settings
 from gateway import operator
-from gateway.composition import connect, find_urls
+from gateway.composition import Doors, open_doors
 from gateway.exits import CommandError, Exit
-from gateway.job_lookup import JobLookup
 from gateway.output import note, print_jobs, print_json
 from tasks.unlink import NAME
 from worker.engine import envelope
 from worker.engine.results import celery_result
 from worker.stores import keys
-from worker.stores.audit import Act, Audit
+from worker.stores.audit import Act
 from worker.stores.halts import ALL, Halt, HaltedBy, decode
-from worker.stores.unclaimed import Unclaimed
-from worker.stores.wishes import Accepted, Cancelled, Wish, Wishes
+from worker.stores.wishes import Accepted, Cancelled, Wish
 from worker.unlinking.errors import UnlinkError
 from worker.unlinking.job import DEFAULT_ACCOUNT, Job
 from worker.unlinking.outcome import SUCCESSES, Kind, Outcome
@@ -70,12 +67,11 @@ def unlink(
         raise CommandError(Exit.BAD_INPUT, error.text) from None
     settings = load_settings()
     _warn_of_unknown_account(account, list(load_accounts(settings)))
-    client = connect(find_urls(settings).records)
-    wishes = Wishes(client)
+    doors = open_doors(settings)
     message = envelope.write(NAME, job.id, job.as_arguments())
-    if wishes.enqueue(Wish(job, message)) is Accepted.JOINED:
+    if doors.wishes.enqueue(Wish(job, message)) is Accepted.JOINED:
         note("another job waits for the same relation; this one joins it")
-    _report(client, job.id, wait=wait, timeout=timeout, json_=json_)
+    _report(doors, job.id, wait=wait, timeout=timeout, json_=json_)
 
 
 def _warn_of_unknown_account(account: str, known: list[str]) -> None:
@@ -93,7 +89,7 @@ def job(
 
     Example: unlinker job 0b7c6a3e-... --wait
     """
-    _report(connect(find_urls(load_settings()).records), job_id, wait=wait, timeout=timeout, json_=json_)
+    _report(open_doors(load_settings()), job_id, wait=wait, timeout=timeout, json_=json_)
 
 
 def cancel(
@@ -104,32 +100,26 @@ def cancel(
 
     Example: unlinker cancel 0b7c6a3e-...
     """
-    client = connect(find_urls(load_settings()).records)
-    wishes = Wishes(client)
+    doors = open_doors(load_settings())
     result = celery_result(Outcome(kind=Kind.CANCELLED), time.time()) | {"task_id": job_id}
-    lookup = _lookup(client)
-    answer = wishes.cancel(job_id, result)
+    answer = doors.wishes.cancel(job_id, result)
     if answer is Cancelled.UNKNOWN:
-        answer = wishes.cancel(job_id, result, lookup.unclaimed_fields(job_id))
+        answer = doors.wishes.cancel(job_id, result, doors.lookup.unclaimed_fields(job_id))
     if answer is Cancelled.UNKNOWN:
         raise _unknown(job_id)
     if answer is Cancelled.CANCELLED:
-        Audit(client).note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
-    _print(_found(lookup, job_id), json_=json_)
+        doors.audit.note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
+    _print(_found(doors, job_id), json_=json_)
     if answer is not Cancelled.CANCELLED:
         raise CommandError(Exit.NOT_ALL_SUCCEEDED, f"too late: {TOO_LATE[answer]}")
 
 
-def _lookup(client: "redis.Redis") -> JobLookup:
-    return JobLookup(Wishes(client), Unclaimed(client))
-
-
-def _report(client: "redis.Redis", job_id: str, *, wait: bool, timeout: float, json_: bool) -> None:
-    document = _wait_for_end(client, job_id, timeout) if wait else _found(_lookup(client), job_id)
+def _report(doors: Doors, job_id: str, *, wait: bool, timeout: float, json_: bool) -> None:
+    document = _wait_for_end(doors, job_id, timeout) if wait else _found(doors, job_id)
     _print(document, json_=json_)
     if document["status"] != "ended":
         if wait:
-            raise _not_ended(client, document, timeout)
+            raise _not_ended(doors, document, timeout)
         return
     if not _succeeded(document):
         raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)
@@ -142,20 +132,20 @@ def _succeeded(document: dict[str, Any]) -> bool:
     return document.get("outcome") in SUCCESSES
 
 
-def _wait_for_end(client: "redis.Redis", job_id: str, timeout: float) -> dict[str, Any]:
+def _wait_for_end(doors: Doors, job_id: str, timeout: float) -> dict[str, Any]:
     deadline = time.monotonic() + timeout
-    document = _found(_lookup(client), job_id)
+    document = _found(doors, job_id)
     while True:
-        halt = _halt_of(client, document) if document["status"] == "parked" else None
+        halt = _halt_of(doors, document) if document["status"] == "parked" else None
         lasting = halt is not None and halt.by in LASTING_HALTS
         if document["status"] == "ended" or lasting or time.monotonic() >= deadline:
             return document
         time.sleep(POLL)
-        document = Wishes(client).document(job_id) or document  # the queue was looked through once
+        document = doors.wishes.document(job_id) or document  # the queue was looked through once
 
 
-def _found(lookup: JobLookup, job_id: str) -> dict[str, Any]:
-    document = lookup.document(job_id)
+def _found(doors: Doors, job_id: str) -> dict[str, Any]:
+    document = doors.lookup.document(job_id)
     if document is None:
         raise _unknown(job_id)
     return document
@@ -167,13 +157,13 @@ def _unknown(job_id: str) -> CommandError:
     )
 
 
-def _halt_of(client: "redis.Redis", document: dict[str, Any]) -> Halt | None:
-    value = client.hget(keys.HALTS, document["account"]) or client.hget(keys.HALTS, ALL)
+def _halt_of(doors: Doors, document: dict[str, Any]) -> Halt | None:
+    value = doors.client.hget(keys.HALTS, document["account"]) or doors.client.hget(keys.HALTS, ALL)
     return None if value is None else decode(value)
 
 
-def _not_ended(client: "redis.Redis", document: dict[str, Any], timeout: float) -> CommandError:
-    halt = _halt_of(client, document)
+def _not_ended(doors: Doors, document: dict[str, Any], timeout: float) -> CommandError:
+    halt = _halt_of(doors, document)
     if halt is not None:
         return CommandError(
             Exit.BRAKE,

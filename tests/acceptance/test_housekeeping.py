@@ -64,21 +64,21 @@ def test_a_pass_redrives_what_is_due_and_drops_what_is_old_though_sent_twice(hou
 
 
 def test_jobs_go_on_beside_a_pass_and_a_stop_need_not_wait_for_it(house: House) -> None:
-    """300 letters at 50 a second: six seconds, in which the loop serves others and SIGTERM is heard."""
-    overdue(house, 300)
+    """400 letters at 50 a second: eight seconds, in which the loop serves others and SIGTERM is heard."""
+    overdue(house, 400)
     worker = house.start_worker(UNLINKER_REQUESTS_PER_SECOND="100")
     with Celery(broker=house.redis_url, backend=house.redis_url) as app:
         sent = app.send_task(TASK, queue="control")
-        eventually(lambda: left(house) < 300)
+        eventually(lambda: left(house) < 400)
         start = time.monotonic()
         assert house.ended(house.unlink(*LINK))["outcome"] == "unlinked"
-        assert time.monotonic() - start < 1.5
+        assert time.monotonic() - start < 3
         assert left(house) > 100, "the pass is still at work"
         assert worker.terminate() < 5
         assert left(house) > 50
         house.start_worker()
         assert sent.get(timeout=30) is not None
-    moved = [house.job(f"letter-{number}").get("replayed_as") for number in range(300)]
+    moved = [house.job(f"letter-{number}").get("replayed_as") for number in range(400)]
     assert moved.count(None) == left(house), "each letter is where it was, or a job"
 
 

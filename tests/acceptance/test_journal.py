@@ -90,7 +90,8 @@ def test_the_journal_is_exported_whole(house: House) -> None:
     chunk = house.push_chunk(links, requested_by="=cmd()")
     house.ended(chunk)
     shown = house.here("journal", "list", "--limit", "50")
-    assert "--limit shows more" in shown.stderr
+    assert "the last 50 of 60; --limit shows more" in shown.stderr
+    assert len(journal(house, "--limit", "7")) == 7
     file = house.home / "night.csv"
     exported = house.here("journal", "export", str(file), "--format", "csv")
     assert "60 deletions" in exported.stderr

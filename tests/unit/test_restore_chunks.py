@@ -3,14 +3,13 @@
 import pytest
 
 from worker.unlinking.chunk import Chunk, RowState, Unreadable, outcome_of, state_of, tally
-from worker.unlinking.errors import REASONS, UnlinkError
+from worker.unlinking.errors import REASONS
 from worker.unlinking.job import Job, Relation
 from worker.unlinking.outcome import Evidence, Kind, Outcome
 
 
-def read(*rows: object) -> list[Job | UnlinkError]:
-    found = Chunk.from_arguments("c", {"relations": list(rows)}, restore=True).rows
-    return [row if isinstance(row, Job) else row.error for row in found]
+def read(*rows: object) -> list[Job | Unreadable]:
+    return list(Chunk.from_arguments("c", {"relations": list(rows)}, restore=True).rows)
 
 
 def test_rows_may_name_the_confirmation_status() -> None:
@@ -43,9 +42,9 @@ def test_rows_may_name_the_confirmation_status() -> None:
 )
 def test_a_row_that_cannot_be_read_says_why(row: object, reason: str, words: str) -> None:
     (fault,) = read(row)
-    assert isinstance(fault, UnlinkError)
-    assert fault.reason == reason
-    assert words in fault.text
+    assert isinstance(fault, Unreadable)
+    assert fault.error.reason == reason
+    assert words in fault.error.text
 
 
 def test_a_row_to_be_deleted_has_no_status() -> None:
