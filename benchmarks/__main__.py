@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import ours, plans, theirs
+from benchmarks import letters, ours, plans, theirs
 from benchmarks.report import markdown, plot
 
 Figures = dict[str, float]
@@ -41,6 +41,7 @@ ROWS: dict[str, Callable[[], Figures]] = {
 }
 SLOW_ROWS: dict[str, Callable[[], Figures]] = {
     "memory": partial(ours.memory, 30),
+    "dead-letters": partial(letters.dead_letters, 1_000_000),
     "bulk-run-1000000": partial(ours.bulk_run, 1_000_000),
     "queued-1000000": partial(ours.singles, 1_000_000),
 }

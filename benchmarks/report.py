@@ -60,6 +60,7 @@ def _wanted(found: Found, row: str, figure: str) -> tuple[float, bool] | None:
         ("limit", "share_of_limit"): (0.95, True),
         ("limit", "fullness"): (0.95, True),
         ("limit", "worst_second"): _at_most(rate, 1),
+        **{("dead-letters", figure): (500, False) for figure in ("page_ms", "slowest_filter_ms", "slowest_count_ms")},
         ("single", "memory_mb"): (120, False),
         ("memory", "memory_mb"): (120, False),
     }

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     onoffice_secret: SecretStr | None = None  # 64 characters
     onoffice_secret_file: Path | None = None
     accounts_file: Path | None = None  # TOML, further accounts
+    policies_file: Path | None = None  # TOML, what should not exist; see docs/reconcile.md
 
     requests_per_second: float = Field(5.0, gt=0, le=100_000)  # per account, all workers together
     actions_per_request: int = Field(50, ge=1, le=500)
@@ -72,8 +73,22 @@ class Settings(BaseSettings):
     require_proof: bool = False  # true: an absence nobody can vouch for is a dead letter
     keep_confirmation: bool = False  # true: an appointment's participant is unlinked only once its status is saved
 
+    dead_letters_days: int = Field(90, ge=1, le=36_500)  # after that, and over this number, they are dropped
+    dead_letters_max: int = Field(1_000_000, ge=100, le=100_000_000)
+    journal_days: int = Field(90, ge=8, le=36_500)  # a job lives for seven days, and its deed must have its end
+    archive_dir: Path | None = None  # where a file is written of what is dropped; unset: it is only counted and audited
     allowed_types: Names = ()  # relation types that bulk work may delete; none named: all
     protected_types: Names = ()  # relation types that bulk work never deletes
+    notify_webhook: SecretStr | None = None  # address that gets JSON when something needs a person
+    notify_webhook_file: Path | None = None
+    notify_email: str | None = None  # who gets e-mail then; several with commas
+    notify_email_from: str | None = None
+    notify_smtp_host: str | None = None
+    notify_smtp_port: int = Field(587, ge=1, le=65535)
+    notify_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    notify_smtp_user: str | None = None
+    notify_smtp_password: SecretStr | None = None
+    notify_smtp_password_file: Path | None = None
 
     log_format: Literal["json", "console"] = "console"
 

@@ -1,5 +1,6 @@
 """Fixtures for all tests. The Valkey is a real one from a wheel; a missing service is an error, never a skip."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,13 @@ import redis.asyncio
 from config.embedded_valkey import ensure_running, stop
 from sandbox import Sandbox
 from tests.harness import House
+
+
+@pytest.fixture(autouse=True, scope="session")
+def processes_can_be_interrupted() -> None:
+    """A shell starts what runs in its background with Ctrl-C ignored, and our processes would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from typing import Annotated
 import redis
 import typer
 
-from config.accounts import DEFAULT, Account, load_accounts
+from config.accounts import DEFAULT
 from config.settings import Settings, load_settings
 from gateway import operator
-from gateway.composition import desk_options, find_urls, open_doors, type_rules
+from gateway.composition import account_named, desk_options, find_urls, open_doors, type_rules
 from gateway.exits import CommandError, Exit
 from gateway.expanding import expanding
 from gateway.filters import Json, duration
@@ -108,7 +108,7 @@ def plan(
     Example: unlinker bulk plan links.csv --because "ticket 4711"
     """
     settings = load_settings()
-    chosen = _account(settings, account)
+    chosen = account_named(settings, account)
     made_at = time.time()
     path = out or _place(reading, made_at)
     draft = PlanDraft(
@@ -135,15 +135,7 @@ def plan(
     _tell(made, path, json_=json_)
     if made.head is None:
         raise typer.Exit(Exit.BAD_INPUT)
-    _keep_record(settings, made.head, path)
-
-
-def _account(settings: Settings, name: str) -> Account:
-    accounts = load_accounts(settings)
-    if name not in accounts:
-        known = ", ".join(accounts) or "none; set UNLINKER_ONOFFICE_TOKEN and UNLINKER_ONOFFICE_SECRET"
-        raise CommandError(Exit.BAD_INPUT, f"account {name!r} is not set; known: {known}")
-    return accounts[name]
+    keep_record(settings, "bulk plan", made.head, path)
 
 
 def _place(reading: Reading, now: float) -> Path:
@@ -152,7 +144,7 @@ def _place(reading: Reading, now: float) -> Path:
     return Path(f"{reading.file}.plan.jsonl")
 
 
-def _keep_record(settings: Settings, head: PlanHead, path: Path) -> None:
+def keep_record(settings: Settings, action: str, head: PlanHead, path: Path) -> None:
     """In the audit. A plan is good without it."""
     wanted: dict[str, object] = {
         "plan": head.id,
@@ -160,7 +152,7 @@ def _keep_record(settings: Settings, head: PlanHead, path: Path) -> None:
         "account": head.account,
         "source": head.source,
     }
-    act = Act(action="bulk plan", by=head.made_by, because=head.because, wanted=wanted, count=head.rows)
+    act = Act(action=action, by=head.made_by, because=head.because, wanted=wanted, count=head.rows)
     try:
         open_doors(settings).audit.note(act)
     except redis.exceptions.RedisError as error:

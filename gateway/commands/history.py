@@ -1,7 +1,8 @@
 """`unlinker journal` and `unlinker audit`: what was done to links, and what operators did."""
 
-import itertools
 import time
+from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,8 @@ from worker.stores.journal_format import Intended
 from worker.unlinking.job import Relation
 
 journal = typer.Typer(help="What was sent to be deleted or restored, and how it ended.", no_args_is_help=True)
+BOUNDS = {"since", "before", "job", "run"}  # what keeps a look at the journal short
+DAY = 86400  # seconds
 COLUMNS = ("job", "sent", "action", "relationtype", "parentid", "childid", "account", "outcome", "requested_by", "run")
 
 
@@ -25,23 +28,27 @@ COLUMNS = ("job", "sent", "action", "relationtype", "parentid", "childid", "acco
 @expanding("wanted", read_wanted)
 def list_(
     wanted: Wanted,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The last so many.")] = 50,
     json_: Json = False,
 ) -> None:
-    """Deletions, in the order in which they ended; what has no known end comes last.
+    """Deletions, in the order in which they ended; what has no known end comes last. Of the last 24 hours, unless said.
 
     Example: unlinker journal list --since 12h --type calendar:address
     """
-    found = list(itertools.islice(open_doors(load_settings()).journal.deeds(wanted), limit + 1))
-    documents = [deed.document() for deed in found[:limit]]
+    if not BOUNDS & set(wanted.document()):
+        wanted = replace(wanted, since=time.time() - DAY)
+    numbered = enumerate(open_doors(load_settings()).journal.deeds(wanted), start=1)
+    found = deque(numbered, maxlen=limit)
+    documents = [deed.document() for _, deed in found]
     if json_:
         print_json(documents)
     else:
         now = time.time()
         rows = [[ago(each["sent_at"], now) if name == "sent" else each[name] for name in COLUMNS] for each in documents]
         print_table(None, COLUMNS, rows)
-    if len(found) > limit:
-        note(f"there are more than {limit}; --limit shows more, `unlinker journal export` all")
+    number = found[-1][0] if found else 0
+    if number > limit:
+        note(f"the last {limit} of {number}; --limit shows more, `unlinker journal export` all")
 
 
 @journal.command()

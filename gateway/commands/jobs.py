@@ -4,27 +4,31 @@ import time
 import uuid
 from typing import Annotated, Any
 
-import redis
 import typer
 
 from config.accounts import load_accounts
 from config.settings import load_settings
 from gateway import operator
-from gateway.composition import connect, find_urls
+from gateway.composition import Doors, open_doors
 from gateway.exits import CommandError, Exit
 from gateway.output import note, print_jobs, print_json
 from tasks.unlink import NAME
 from worker.engine import envelope
 from worker.engine.results import celery_result
 from worker.stores import keys
-from worker.stores.audit import Act, Audit
+from worker.stores.audit import Act
 from worker.stores.halts import ALL, Halt, HaltedBy, decode
-from worker.stores.wishes import Accepted, Cancelled, Wish, Wishes
+from worker.stores.wishes import Accepted, Cancelled, Wish
 from worker.unlinking.errors import UnlinkError
 from worker.unlinking.job import DEFAULT_ACCOUNT, Job
 from worker.unlinking.outcome import SUCCESSES, Kind, Outcome
 
 POLL = 0.05  # seconds between looks at a job that is waited for
+TOO_LATE = {
+    Cancelled.TOO_LATE: "its request is out",
+    Cancelled.DOUBT: "an earlier request may have been carried out; its worker will look",
+    Cancelled.ENDED: "it has ended",
+}
 LASTING_HALTS = (HaltedBy.OPERATOR, HaltedBy.CREDENTIALS)  # nothing to wait for: somebody has to mend something
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
@@ -63,12 +67,11 @@ def unlink(
         raise CommandError(Exit.BAD_INPUT, error.text) from None
     settings = load_settings()
     _warn_of_unknown_account(account, list(load_accounts(settings)))
-    client = connect(find_urls(settings).records)
-    wishes = Wishes(client)
+    doors = open_doors(settings)
     message = envelope.write(NAME, job.id, job.as_arguments())
-    if wishes.enqueue(Wish(job, message)) is Accepted.JOINED:
+    if doors.wishes.enqueue(Wish(job, message)) is Accepted.JOINED:
         note("another job waits for the same relation; this one joins it")
-    _report(client, wishes, job.id, wait=wait, timeout=timeout, json_=json_)
+    _report(doors, job.id, wait=wait, timeout=timeout, json_=json_)
 
 
 def _warn_of_unknown_account(account: str, known: list[str]) -> None:
@@ -86,8 +89,7 @@ def job(
 
     Example: unlinker job 0b7c6a3e-... --wait
     """
-    client = connect(find_urls(load_settings()).records)
-    _report(client, Wishes(client), job_id, wait=wait, timeout=timeout, json_=json_)
+    _report(open_doors(load_settings()), job_id, wait=wait, timeout=timeout, json_=json_)
 
 
 def cancel(
@@ -98,26 +100,26 @@ def cancel(
 
     Example: unlinker cancel 0b7c6a3e-...
     """
-    client = connect(find_urls(load_settings()).records)
-    wishes = Wishes(client)
+    doors = open_doors(load_settings())
     result = celery_result(Outcome(kind=Kind.CANCELLED), time.time()) | {"task_id": job_id}
-    answer = wishes.cancel(job_id, result)
+    answer = doors.wishes.cancel(job_id, result)
+    if answer is Cancelled.UNKNOWN:
+        answer = doors.wishes.cancel(job_id, result, doors.lookup.unclaimed_fields(job_id))
     if answer is Cancelled.UNKNOWN:
         raise _unknown(job_id)
     if answer is Cancelled.CANCELLED:
-        Audit(client).note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
-    _print(_found(wishes, job_id), json_=json_)
+        doors.audit.note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
+    _print(_found(doors, job_id), json_=json_)
     if answer is not Cancelled.CANCELLED:
-        why = "its request is out" if answer is Cancelled.TOO_LATE else "it has ended"
-        raise CommandError(Exit.NOT_ALL_SUCCEEDED, f"too late: {why}")
+        raise CommandError(Exit.NOT_ALL_SUCCEEDED, f"too late: {TOO_LATE[answer]}")
 
 
-def _report(client: "redis.Redis", wishes: Wishes, job_id: str, *, wait: bool, timeout: float, json_: bool) -> None:
-    document = _wait_for_end(client, wishes, job_id, timeout) if wait else _found(wishes, job_id)
+def _report(doors: Doors, job_id: str, *, wait: bool, timeout: float, json_: bool) -> None:
+    document = _wait_for_end(doors, job_id, timeout) if wait else _found(doors, job_id)
     _print(document, json_=json_)
     if document["status"] != "ended":
         if wait:
-            raise _not_ended(client, document, timeout)
+            raise _not_ended(doors, document, timeout)
         return
     if not _succeeded(document):
         raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)
@@ -125,24 +127,25 @@ def _report(client: "redis.Redis", wishes: Wishes, job_id: str, *, wait: bool, t
 
 def _succeeded(document: dict[str, Any]) -> bool:
     """Of a chunk: whether all its rows did."""
-    if document["outcome"] == "done":
+    if document.get("outcome") == "done":
         return not any(document.get(kind) for kind in (Kind.DEAD, Kind.EXPIRED, Kind.CANCELLED))
-    return document["outcome"] in SUCCESSES
+    return document.get("outcome") in SUCCESSES
 
 
-def _wait_for_end(client: "redis.Redis", wishes: Wishes, job_id: str, timeout: float) -> dict[str, Any]:
+def _wait_for_end(doors: Doors, job_id: str, timeout: float) -> dict[str, Any]:
     deadline = time.monotonic() + timeout
+    document = _found(doors, job_id)
     while True:
-        document = _found(wishes, job_id)
-        halt = _halt_of(client, document) if document["status"] == "parked" else None
+        halt = _halt_of(doors, document) if document["status"] == "parked" else None
         lasting = halt is not None and halt.by in LASTING_HALTS
         if document["status"] == "ended" or lasting or time.monotonic() >= deadline:
             return document
         time.sleep(POLL)
+        document = doors.wishes.document(job_id) or document  # the queue was looked through once
 
 
-def _found(wishes: Wishes, job_id: str) -> dict[str, Any]:
-    document = wishes.document(job_id)
+def _found(doors: Doors, job_id: str) -> dict[str, Any]:
+    document = doors.lookup.document(job_id)
     if document is None:
         raise _unknown(job_id)
     return document
@@ -150,17 +153,17 @@ def _found(wishes: Wishes, job_id: str) -> dict[str, Any]:
 
 def _unknown(job_id: str) -> CommandError:
     return CommandError(
-        Exit.BAD_INPUT, f"no job {job_id!r} is known: a wrong id, one kept no longer, or one no worker has seen yet"
+        Exit.BAD_INPUT, f"no job {job_id!r} is known or queued: a wrong id, or one kept no longer (eight days)"
     )
 
 
-def _halt_of(client: "redis.Redis", document: dict[str, Any]) -> Halt | None:
-    value = client.hget(keys.HALTS, document["account"]) or client.hget(keys.HALTS, ALL)
+def _halt_of(doors: Doors, document: dict[str, Any]) -> Halt | None:
+    value = doors.client.hget(keys.HALTS, document["account"]) or doors.client.hget(keys.HALTS, ALL)
     return None if value is None else decode(value)
 
 
-def _not_ended(client: "redis.Redis", document: dict[str, Any], timeout: float) -> CommandError:
-    halt = _halt_of(client, document)
+def _not_ended(doors: Doors, document: dict[str, Any], timeout: float) -> CommandError:
+    halt = _halt_of(doors, document)
     if halt is not None:
         return CommandError(
             Exit.BRAKE,

@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 from typing import TextIO, cast
 
 from gateway.exits import CommandError, Exit
-from gateway.export import safe_cell
+from gateway.export import cell
 from gateway.planning.rows import Rejected
 from gateway.planning.text import STDIN
 
@@ -34,7 +34,7 @@ class BadRows:
         for fault in row.faults:
             values = (self._name, row.source, fault.field, fault.value, fault.reason)
             try:
-                self._table.writerow([safe_cell(value) for value in values])
+                self._table.writerow([cell(value) for value in values])
             except OSError as error:
                 raise CommandError(Exit.BAD_INPUT, f"the bad rows cannot be written: {error.strerror}") from None
             if len(self.first) < SHOWN:

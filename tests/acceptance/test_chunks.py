@@ -42,6 +42,8 @@ def test_every_row_of_a_chunk_ends_as_a_job_of_its_own_would(house: House) -> No
         json.loads(house.client.hget(keys.job(letter.decode()), "evidence") or b"{}")["reason"] for letter in letters
     }
     assert reasons == {"NotDeletable", "UnknownRelationType", "BadArguments"}
+    (named,) = house.ask("dead", "list", "--reason", "UnknownRelationType", "--parent", "1", "--child", "2")["letters"]
+    assert (named["relationtype"], named["row"]) == ("calendar:adress", 5), "it is found by what it names"
     app.close()
 
 

@@ -15,7 +15,9 @@ import redis
 from gateway.cli import run
 from tests.ends import die
 from worker.stores import keys
+from worker.stores.journal_format import pack_jobs
 from worker.unlinking.errors import REASONS
+from worker.unlinking.job import Job, Relation
 from worker.unlinking.outcome import EXPIRED, Outcome, dead
 
 COLUMNS = [
@@ -263,6 +265,19 @@ def test_operators_acts_are_kept(shell: Shell, monkeypatch: pytest.MonkeyPatch) 
     assert [act["action"] for act in shell.json("audit", "--limit", "2")] == ["halt", "cancel"]
     assert shell.json("audit", "--since", "2999-01-01") == []
     assert "wrong import" in shell("audit")
+
+
+def test_a_look_at_the_journal_is_one_at_the_last_day_unless_said(shell: Shell) -> None:
+    for days, job_id in ((3, "old"), (0.5, "new")):
+        job = Job(id=job_id, relation=Relation("calendar:address", 1, 2))
+        shell.client.xadd(keys.JOURNAL, {"jobs": pack_jobs([job])}, id=f"{int((time.time() - days * 86400) * 1000)}-0")
+
+    def listed(*options: str) -> list[str]:
+        return [deed["job"] for deed in shell.json("journal", "list", *options)]
+
+    assert listed() == listed("--type", "calendar:address") == ["new"]
+    assert listed("--since", "4d") == listed("--before", "0s") == ["old", "new"]
+    assert listed("--job", "old") == ["old"]
 
 
 def test_export_has_the_same_columns_whatever_is_in_it(shell: Shell, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from worker.stores.letter import Filter, Letter
 from worker.stores.records import Arrival, Ending, Records, Retention, record_fields
 from worker.stores.rows import RowEnding, Rows
 from worker.stores.wishes import Accepted, Wish, Wishes
-from worker.unlinking.chunk import Chunk
+from worker.unlinking.chunk import Chunk, Unreadable
 from worker.unlinking.errors import BadArguments, error_for
 from worker.unlinking.job import Job, JobTerms, Relation
 from worker.unlinking.outcome import EXPIRED, Outcome, dead
@@ -156,7 +156,7 @@ class DeadLetterMachine(RuleBasedStateMachine):
     ) -> None:
         """Rows of a chunk die; what was no row at all dies of that."""
         chunk_id, terms = self._id(), JobTerms(account=account)
-        unreadable = error_for("BadArguments", None, "no row")
+        unreadable = Unreadable(error_for("BadArguments", None, "no row"))
         rows = [
             unreadable if relation is None else Job(id=f"{chunk_id}:{row}", relation=relation, terms=terms)
             for row, relation in enumerate(relations)

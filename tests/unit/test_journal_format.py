@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.stores.journal_format import Ended, Intended, Kept, pack_jobs, pack_rows, read
-from worker.unlinking.chunk import Chunk, RowState
+from worker.unlinking.chunk import Chunk, RowState, Unreadable
 from worker.unlinking.errors import error_for
 from worker.unlinking.job import MAX_ID, Job, JobTerms, Relation
 
@@ -43,7 +43,7 @@ def test_jobs(some: list[Job], data: st.DataObject) -> None:
 def test_rows(
     some: list[Relation | None], of_all: JobTerms, run: str | None, restore: bool, data: st.DataObject
 ) -> None:
-    unreadable = error_for("BadArguments", None, "no row")
+    unreadable = Unreadable(error_for("BadArguments", None, "no row"))
     rows = tuple(
         Job(id=f"c:{row}", relation=relation, terms=of_all) if relation else unreadable
         for row, relation in enumerate(some)

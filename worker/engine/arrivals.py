@@ -8,9 +8,7 @@ from worker.stores.records import Admitted, Arrival, Fields, chunk_fields, recor
 from worker.unlinking.chunk import Chunk
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.errors import BadArguments, UnlinkError
-from worker.unlinking.job import Job, JobTerms, Relation, read_terms
-
-SHOWN = 100  # characters of a faulty job's texts
+from worker.unlinking.job import FAULTY_SHOWN, REQUIRED, Job, JobTerms, as_given, read_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,8 @@ def arrive_job(claimed: Claimed, envelope: Envelope) -> Arrived:
         job = Job.from_arguments(envelope.id, envelope.arguments)
         return Arrived(claimed, envelope, job, record_fields(job))
     except UnlinkError as fault:
-        job = Job(id=envelope.id, relation=_as_given(envelope), terms=_terms_as_given(envelope))
+        named = as_given(*(envelope.arguments.get(name) for name in REQUIRED))
+        job = Job(id=envelope.id, relation=named, terms=_terms_as_given(envelope))
         return Arrived(claimed, envelope, job, record_fields(job), fault)
 
 
@@ -75,18 +74,8 @@ def _require_keywords(envelope: Envelope) -> None:
         raise BadArguments(BadArguments.__name__, None, "send keyword arguments, none by position")
 
 
-def _as_given(envelope: Envelope) -> Relation:
-    """What a faulty job named, as far as it can be shown; it reaches no request."""
-    parentid, childid = (_number(envelope.arguments.get(name)) for name in ("parentid", "childid"))
-    return Relation(str(envelope.arguments.get("relationtype", ""))[:SHOWN], parentid, childid)
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else 0
-
-
 def _terms_as_given(envelope: Envelope) -> JobTerms:
     """Whose job it was and who asked, so that its dead letter is found; what cannot be read is left out."""
     given = {name: envelope.arguments.get(name) for name in ("account", "requested_by", "reason")}
     texts = {name: value for name, value in given.items() if isinstance(value, str) and value}
-    return read_terms({name: value[:SHOWN] for name, value in texts.items()})
+    return read_terms({name: value[:FAULTY_SHOWN] for name, value in texts.items()})

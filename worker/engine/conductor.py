@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 from worker.engine import envelope
 from worker.stores import keys
 from worker.stores.deliveries import Deliveries
-from worker.stores.runs import Look, Row, Run, RunFeed
+from worker.stores.run_feed import Look, RunFeed
+from worker.stores.runs import Row, Run
 from worker.unlinking.runs import RunState, chunk_id
 
 log = structlog.get_logger(__name__)
@@ -59,11 +60,12 @@ class Conductor:
     async def _put_into_queue(self, run_id: str, look: Look) -> None:
         run, chunks = await self._feed.chunks(run_id, look.first, look.count)
         task = self._tasks[run.fields["action"]]
-        messages = [_message(run, task, number, rows) for number, rows in enumerate(chunks, start=look.first)]
+        messages = [chunk_message(run, task, number, rows) for number, rows in enumerate(chunks, start=look.first)]
         await self._deliveries.add(QUEUE, messages)
 
 
-def _message(run: Run, task: str, number: int, rows: Sequence[Row]) -> str:
+def chunk_message(run: Run, task: str, number: int, rows: Sequence[Row]) -> str:
+    """The message of one chunk, as often as it is asked for."""
     first, _ = run.layout.span(number)
     arguments: dict[str, object] = {
         "relations": rows,

@@ -10,9 +10,8 @@ from worker.engine.entry import Entry, Left, Settled
 from worker.stores import keys
 from worker.stores.records import Status
 from worker.unlinking.attempts import as_json, from_json
-from worker.unlinking.chunk import Chunk, RowState
+from worker.unlinking.chunk import Chunk, RowState, Unreadable
 from worker.unlinking.decisions import Ticket
-from worker.unlinking.errors import UnlinkError
 from worker.unlinking.job import Job
 from worker.unlinking.outcome import Outcome, dead
 
@@ -62,7 +61,7 @@ class OpenChunk:
         entries = []
         for row, (job, byte) in enumerate(zip(self.chunk.rows, states, strict=True)):
             state = RowState.of(byte)
-            if state.is_final or isinstance(job, UnlinkError):
+            if state.is_final or isinstance(job, Unreadable):
                 continue
             ticket = Ticket(job=job, in_doubt=state is RowState.SENT)
             if str(row) in tickets:
@@ -82,9 +81,9 @@ class OpenChunk:
     def unreadable(self, states: bytes) -> list[tuple[int, Outcome]]:
         """Rows that cannot be read and have no outcome yet, with the outcome they get."""
         return [
-            (row, dead(job.reason, job.code, job.text))
+            (row, dead(job.error.reason, job.error.code, job.error.text))
             for row, (job, byte) in enumerate(zip(self.chunk.rows, states, strict=True))
-            if isinstance(job, UnlinkError) and not RowState.of(byte).is_final
+            if isinstance(job, Unreadable) and not RowState.of(byte).is_final
         ]
 
     def row_settled(self, settled: Settled) -> None:

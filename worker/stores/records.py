@@ -20,7 +20,7 @@ from worker.stores.scripts import AsyncRedis, Call, Word, run
 from worker.unlinking.attempts import as_json, from_json
 from worker.unlinking.chunk import Chunk
 from worker.unlinking.decisions import Attempt, Ticket
-from worker.unlinking.job import Job, JobTerms
+from worker.unlinking.job import Job, JobTerms, Relation
 
 Fields = dict[str, str | int | float]
 NOWHERE = keys.NOTHING  # for keys of the queue when it is on another server
@@ -224,16 +224,12 @@ class Records:
 
 def record_fields(job: Job) -> Fields:
     """The fields of a new record that come from its producer."""
-    fields: Fields = {
-        "relationtype": job.relation.relationtype,
-        "parentid": job.relation.parentid,
-        "childid": job.relation.childid,
-    }
+    fields = relation_fields(job.relation)
     if job.restore:
         fields["restore"] = 1
     if job.confirmation is not None:
         fields["confirmation"] = job.confirmation
-    return fields | _terms(job.terms)
+    return fields | terms_fields(job.terms)
 
 
 def chunk_fields(chunk: Chunk) -> Fields:
@@ -241,10 +237,16 @@ def chunk_fields(chunk: Chunk) -> Fields:
     fields: Fields = {"run": chunk.run, "first_row": chunk.first_row, "rows": len(chunk.rows)}
     if chunk.restore:
         fields["restore"] = 1
-    return fields | _terms(chunk.terms)
+    return fields | terms_fields(chunk.terms)
 
 
-def _terms(terms: JobTerms) -> Fields:
+def relation_fields(relation: Relation) -> Fields:
+    """What it is about."""
+    return {"relationtype": relation.relationtype, "parentid": relation.parentid, "childid": relation.childid}
+
+
+def terms_fields(terms: JobTerms) -> Fields:
+    """What its producer said besides."""
     fields: Fields = {"account": terms.account}
     if terms.requested_by is not None:
         fields["requested_by"] = terms.requested_by

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.stores import keys
 from worker.stores.journal_format import pack_rows
-from worker.stores.records import Fields, Intent, Retention, record_fields
+from worker.stores.records import Fields, Intent, Retention, record_fields, relation_fields, terms_fields
 from worker.stores.scripts import AsyncRedis, Call, Word, run
 from worker.unlinking.chunk import Chunk, state_of
 from worker.unlinking.job import Job
@@ -130,19 +130,20 @@ def _dead_letters(endings: Sequence[RowEnding]) -> list[Word]:
 
 
 def _letter_fields(ending: RowEnding) -> Fields:
-    relation: Fields = {"account": ending.chunk.terms.account}
+    row = ending.chunk.rows[ending.row]
+    wish = terms_fields(ending.chunk.terms)
+    if isinstance(row, Job):
+        wish = record_fields(row)
+    elif row.named is not None:
+        wish |= relation_fields(row.named)
     if ending.chunk.restore:
-        relation["restore"] = 1
-    if ending.job is not None:
-        relation = record_fields(ending.job)
+        wish["restore"] = 1
     fields: Fields = {
         "outcome": str(ending.outcome.kind),
         "evidence": json.dumps(ending.outcome.as_evidence(), separators=(",", ":")),
         "run": ending.chunk.run,
         "row": ending.chunk.first_row + ending.row,
     }
-    if ending.chunk.restore:
-        fields["restore"] = 1
     if ending.history:
         fields["history"] = ending.history
-    return relation | fields
+    return wish | fields

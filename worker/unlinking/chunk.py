@@ -8,6 +8,8 @@ from worker.unlinking.errors import UnlinkError, error_for
 from worker.unlinking.job import (
     Job,
     JobTerms,
+    Relation,
+    as_given,
     bad_arguments,
     read_confirmation,
     read_relation,
@@ -54,11 +56,19 @@ _STATES = {state.value[0]: state for state in RowState}
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row that cannot be read: that row's dead end, not the chunk's."""
+
+    error: UnlinkError
+    named: Relation | None = None  # what it names, as far as it can be told, for its letter; it reaches no request
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """One message of a bulk run. Row n of the chunk is row `first_row` + n of the run."""
 
     id: str
-    rows: tuple[Job | UnlinkError, ...]  # a row that cannot be read is that row's dead end, not the chunk's
+    rows: tuple[Job | Unreadable, ...]
     terms: JobTerms
     run: str
     first_row: int
@@ -85,16 +95,16 @@ class Chunk:
         )
 
 
-def _row(row_id: str, row: object, terms: JobTerms) -> Job | UnlinkError:
+def _row(row_id: str, row: object, terms: JobTerms) -> Job | Unreadable:
     try:
         if not isinstance(row, list) or len(row) != 3:
             raise bad_arguments("a row must be [relationtype, parentid, childid]")
         return Job(id=row_id, relation=read_relation(*row), terms=terms)
     except UnlinkError as fault:
-        return _with_row(fault, row)
+        return _unreadable(fault, row)
 
 
-def _restorable(row_id: str, row: object, terms: JobTerms) -> Job | UnlinkError:
+def _restorable(row_id: str, row: object, terms: JobTerms) -> Job | Unreadable:
     try:
         if not isinstance(row, list) or len(row) not in (3, 4):
             raise bad_arguments("a row must be [relationtype, parentid, childid] or [..., confirmation status]")
@@ -102,11 +112,12 @@ def _restorable(row_id: str, row: object, terms: JobTerms) -> Job | UnlinkError:
         confirmation = read_confirmation(relation, row[3] if len(row) == 4 else None)
         return Job(id=row_id, relation=relation, terms=terms, restore=True, confirmation=confirmation)
     except UnlinkError as fault:
-        return _with_row(fault, row)
+        return _unreadable(fault, row)
 
 
-def _with_row(fault: UnlinkError, row: object) -> UnlinkError:
-    return error_for(fault.reason, fault.code, f"{fault.text}; the row is {str(row)[:ROW_SHOWN]}")
+def _unreadable(fault: UnlinkError, row: object) -> Unreadable:
+    error = error_for(fault.reason, fault.code, f"{fault.text}; the row is {str(row)[:ROW_SHOWN]}")
+    return Unreadable(error, as_given(*row[:3]) if isinstance(row, list) and len(row) >= 3 else None)
 
 
 def _run(value: object) -> str | None:

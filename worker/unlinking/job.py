@@ -17,6 +17,7 @@ from worker.unlinking.relation_types import (
 
 DEFAULT_ACCOUNT = "default"
 MAX_ID = 2**63 - 1
+FAULTY_SHOWN = 100  # characters of a faulty wish's texts
 MAX_TEXT = 500  # characters of requested_by and reason
 REQUIRED = ("relationtype", "parentid", "childid")
 OPTIONAL = ("account", "requested_by", "reason", "not_after")
@@ -87,6 +88,16 @@ class Job:
             "childid": self.relation.childid,
         }
         return relation | self.terms.as_arguments()
+
+
+def as_given(relationtype: object, parentid: object, childid: object) -> Relation:
+    """What a faulty wish names, as far as it can be shown, so that its letter is found; it reaches no request."""
+    kind = relationtype[:FAULTY_SHOWN] if isinstance(relationtype, str) else ""
+    return Relation(kind, _number(parentid), _number(childid))
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_ID else 0
 
 
 def read_relation(relationtype: object, parentid: object, childid: object) -> Relation:

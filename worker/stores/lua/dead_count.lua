@@ -14,8 +14,8 @@ local function count_bits(values, segment, first, last)
   return redis.call('BITCOUNT', DEAD_WORK, first - start, last - start, 'BIT')
 end
 
--- The ids that tell letters of a part of the index apart, and how many letters the rarest of them has; an id that every letter has
--- there, as with the marks of one user, tells nothing.
+-- The ids that tell letters of a part of the index apart, and how many letters the rarest of them has; an id that every
+-- letter has there, as with the marks of one user, tells nothing.
 local function telling(all, first, last)
   local ids, number = {}, all
   for _, id in ipairs(filter.ids) do
@@ -23,6 +23,27 @@ local function telling(all, first, last)
     if its < all then ids[#ids + 1], number = id, math.min(number, its) end
   end
   return ids, number
+end
+
+-- Of some serial numbers those that have an id; asked for by the hundred.
+local function with_id(id, serials)
+  local kept = {}
+  for start = 1, #serials, DEAD_AT_ONCE do
+    local members = {}
+    for i = start, math.min(start + DEAD_AT_ONCE - 1, #serials) do members[#members + 1] = dead_member(id, serials[i]) end
+    for i, score in ipairs(redis.call('ZMSCORE', DEAD_IDS, unpack(members))) do
+      if score then kept[#kept + 1] = serials[start + i - 1] end
+    end
+  end
+  return kept
+end
+
+-- From the side of the values, if fewer letters have them than the rarest of the ids.
+local function count_by_values(ids, first, last)
+  local serials = {}
+  dead_by_values(filter.values, first, last, function(serial) serials[#serials + 1] = serial end)
+  for _, id in ipairs(ids) do serials = with_id(id, serials) end
+  return #serials
 end
 
 local count, looked = 0, 0
@@ -40,8 +61,13 @@ for segment = math.floor(high / DEAD_SEGMENT), math.floor(low / DEAD_SEGMENT), -
       redis.call('DEL', DEAD_WORK)
       return {count, string.format('%.0f', last + 1)}
     end
-    looked = looked + number
-    dead_walk({values = filter.values, ids = ids}, first, last, function() count = count + 1 end)
+    local with_values = count_bits(filter.values, segment, first, last)
+    looked = looked + math.min(number, with_values)
+    if with_values < number then
+      count = count + count_by_values(ids, first, last)
+    else
+      dead_walk({values = filter.values, ids = ids}, first, last, function() count = count + 1 end, with_values)
+    end
   end
 end
 redis.call('DEL', DEAD_WORK)

@@ -66,12 +66,18 @@ local function dead_has_ids(ids, serial)
   return true
 end
 
--- The id that fewest letters have, if those are fewer than the letters with all the values can be.
-local function dead_rarest(filter, low, high)
-  local rarest, fewest = nil, tonumber(redis.call('ZCARD', DEAD))
-  for _, value in ipairs(filter.values) do
-    fewest = math.min(fewest, tonumber(redis.call('HGET', DEAD .. ':totals', value) or 0))
+-- How many letters have all the values at the most.
+local function dead_most(values)
+  local most = tonumber(redis.call('ZCARD', DEAD))
+  for _, value in ipairs(values) do
+    most = math.min(most, tonumber(redis.call('HGET', DEAD .. ':totals', value) or 0))
   end
+  return most
+end
+
+-- The id that fewest letters have, if those are no more than the letters with all the values.
+local function dead_rarest(filter, low, high, with_values)
+  local rarest, fewest = nil, with_values
   for _, id in ipairs(filter.ids) do
     local number = dead_number_with(id, low, high)
     if number <= fewest then rarest, fewest = id, number end
@@ -80,9 +86,10 @@ local function dead_rarest(filter, low, high)
 end
 
 -- Calls `take` with each serial number that fits, from `high` down, until it returns true, or until DEAD_STEPS letters
--- were looked at. Returns the serial number below which to go on, or "" at the end.
-local function dead_walk(filter, low, high, take)
-  local steps, rarest = 0, dead_rarest(filter, low, high)
+-- were looked at. Returns the serial number below which to go on, or "" at the end. `with_values`: how many there have all
+-- the values, if that is known.
+local function dead_walk(filter, low, high, take, with_values)
+  local steps, rarest = 0, dead_rarest(filter, low, high, with_values or dead_most(filter.values))
   local segment, bytes
   local function has_values(serial)
     local its_segment = floor(serial / DEAD_SEGMENT)
