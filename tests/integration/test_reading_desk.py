@@ -1,6 +1,7 @@
 """The reading desk: many links with few requests; what passes is waited for; a failure is never taken for emptiness."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import redis.asyncio
+from aiohttp import web
 
 from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN, Sandbox, SandboxOptions
 from sandbox.faults import Rule
@@ -177,6 +179,36 @@ async def test_what_is_too_much_at_once_is_split(redis_url: str) -> None:
     assert {len(each) for each in children.values()} == {400}
     assert len(children) == 5000
     assert requests(box) > 2
+
+
+class Slow:
+    """An API that answers only requests of up to so many actions in time."""
+
+    def __init__(self, box: Sandbox, most: int) -> None:
+        self._answer = box.api.post
+        self._most = most
+        self.sizes: list[int] = []  # of the requests it got
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        size = len(json.loads(await request.read())["request"]["actions"])
+        self.sizes.append(size)
+        if size > self._most:
+            await asyncio.sleep(10)
+        return await self._answer(request)
+
+
+async def test_what_takes_too_long_at_once_is_split(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what comes after it begins smaller."""
+    box = Sandbox()
+    slow = Slow(box, 3)
+    monkeypatch.setattr(box.api, "post", slow.post)
+    fill(box, 5000, 1)
+    async with box, desk(box, redis_url, timeout=0.5) as open_desk:
+        assert len(await open_desk.children(KIND, range(1, 5001))) == 5000
+        before = len(slow.sizes)
+        assert len(await open_desk.children(KIND, range(1, 5001))) == 5000
+    assert slow.sizes[0] == 10
+    assert max(slow.sizes[before:]) < 10
 
 
 @pytest.mark.parametrize(("code", "text"), [(41, "error 41"), (137, "error 137"), (22, "error 22")])
