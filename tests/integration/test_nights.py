@@ -20,7 +20,7 @@ from tests.nights import DAY, HOUR, KIND, Office, berlin, settings_for
 from worker.engine import polite_api
 from worker.stores import keys
 from worker.stores.halts import Halt, HaltedBy, encode
-from worker.stores.nights import NightLost, Nights
+from worker.stores.nights import NightLost, Nights, Opened
 from worker.unlinking.night import Night, NightStatus, night_id
 
 LINKS = [(KIND, parent, child) for parent in (1, 2, 3) for child in (10, 11, 12)]
@@ -245,6 +245,14 @@ async def test_a_night_by_hand_is_no_slot(office: Office) -> None:
         ended_at=office.clock.now,
         story=office.nights()[1].story,
     )
+
+
+async def test_two_wishes_within_a_second_are_one_night(office: Office) -> None:
+    night = await office.now()
+    assert await office.work.now(office.policy) == night
+    office.parts.nights.take("sold", "me")
+    assert office.parts.nights.begin("me", replace(night, status=NightStatus.DONE)) is Opened.EXISTS
+    assert office.parts.nights.get(night.id) == night
 
 
 async def test_a_plan_that_nobody_approved_expires(office: Office) -> None:
