@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import ours, theirs
+from benchmarks import ours, plans, theirs
 from benchmarks.report import markdown, plot
 
 Figures = dict[str, float]
@@ -28,6 +28,8 @@ ROWS: dict[str, Callable[[], Figures]] = {
     "chunks": partial(ours.chunks, 150_000),
     "bulk-run": partial(ours.bulk_run, 300_000),
     "bulk-run-limited": partial(ours.bulk_run, 200_000, REQUESTS_PER_SECOND=80),
+    "bulk-plan": partial(plans.unchecked, 1_000_000),
+    "bulk-plan-checked": partial(plans.checked, 200_000),
     "enqueue": partial(ours.enqueue, 20_000),
     "latency": partial(ours.latency, 400),
     "latency-in-bulk": partial(ours.latency, 150, per_second=5, bulk=200_000, REQUESTS_PER_SECOND=20),

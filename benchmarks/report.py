@@ -51,6 +51,8 @@ def _wanted(found: Found, row: str, figure: str) -> tuple[float, bool] | None:
         ("one-action", "per_second"): _times(1.3, peers),
         ("two-processes", "per_second"): _times(1.5, single),
         ("chunks", "per_second"): (15_000, True),
+        ("bulk-plan", "seconds"): (30, False),
+        ("bulk-plan", "peak_mb"): (200, False),
         ("enqueue", "per_second"): (10_000, True),
         ("latency", "p50_ms"): _at_most(floor, 5),
         ("latency", "p99_ms"): _at_most(floor, 25),

@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,12 @@ class Stage:
     def _start(self, command: list[str], folder: Path, more: dict[str, str]) -> "subprocess.Popen[bytes]":
         with (self.home / f"worker-{len(self.workers)}.log").open("wb") as log:
             process = subprocess.Popen(
-                command, cwd=folder, env=self._environment(more), stdout=log, stderr=subprocess.STDOUT
+                command,
+                cwd=folder,
+                env=self._environment(more),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # some peers leave processes of their own behind
             )
         self.workers.append(process)
         return process
@@ -138,7 +144,8 @@ def stage(latency_ms: float = 50) -> Iterator[Stage]:
         yield found
     finally:
         for worker in found.workers if found else []:
-            worker.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)
             worker.wait(10)
         api.kill()
         api.wait(10)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.errors import ConfigurationError
 
@@ -30,6 +30,11 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _names(value: object) -> object:
+    return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]  # separated by commas
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
@@ -78,6 +83,13 @@ class Settings(BaseSettings):
     notify_smtp_user: str | None = None
     notify_smtp_password: SecretStr | None = None
     notify_smtp_password_file: Path | None = None
+
+    dead_letters_days: int = Field(90, ge=1, le=36_500)  # after that, and over this number, they are dropped
+    dead_letters_max: int = Field(1_000_000, ge=100, le=100_000_000)
+    journal_days: int = Field(90, ge=8, le=36_500)  # a job lives for seven days, and its deed must have its end
+    archive_dir: Path | None = None  # where a file is written of what is dropped; unset: it is only counted and audited
+    allowed_types: Names = ()  # relation types that bulk work may delete; none named: all
+    protected_types: Names = ()  # relation types that bulk work never deletes
 
     log_format: Literal["json", "console"] = "console"
 

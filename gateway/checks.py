@@ -1,10 +1,12 @@
 """Checks that `doctor` and `accounts check` make: each says what it found and what to do."""
 
+import os
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import redis
 
@@ -45,6 +47,15 @@ def check_engine() -> Finding:
     except EngineMisfitError as error:
         return Finding("engine", False, str(error), "make install, or pip install from requirements.lock")
     return Finding("engine", True, "kombu fits")
+
+
+def check_archive(folder: Path) -> Finding:
+    """Whether files can be written where what retention drops is kept; the folder itself is made when it is needed."""
+    there = folder if folder.exists() else next(each for each in folder.absolute().parents if each.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Finding("archive folder", True, f"{folder} can be written to")
+    advice = "make it writable for the workers: nothing is dropped before its file is written, so Redis fills up"
+    return Finding("archive folder", False, f"{there} cannot be written to, or is no folder", advice)
 
 
 def check_redis(client: "redis.Redis") -> list[Finding]:

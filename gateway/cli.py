@@ -7,7 +7,21 @@ import typer
 from typer.exceptions import TyperException
 
 from config.errors import ConfigurationError
-from gateway.commands import accounts, bulk_run, dead, doctor, history, jobs, processes, reconcile, reconcile_status
+from gateway.commands import (
+    accounts,
+    bulk_plan,
+    bulk_report,
+    bulk_run,
+    dead,
+    doctor,
+    history,
+    jobs,
+    processes,
+    reconcile,
+    reconcile_status,
+    undo_plan,
+    undo_run,
+)
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.unlinking.plan import PlanRefused
@@ -27,12 +41,28 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(history.journal, name="journal")
 app.command()(history.audit)
 app.add_typer(accounts.app, name="accounts")
-bulk = typer.Typer(help="Bulk clean-ups: planned, braked, resumable, undoable.", no_args_is_help=True)
+bulk = typer.Typer(
+    help="""Bulk clean-ups: planned, braked, resumable, undoable.
+
+    In this order: plan FILE looks at every link and writes a plan; apply PLAN deletes what it says; status RUN --follow
+    joins it again; report RUN says what became of every row; undo RUN brings back what was deleted.
+
+    Example: unlinker bulk plan links.csv --because "ticket 4711" && unlinker bulk apply links.csv.plan.jsonl
+    """,
+    no_args_is_help=True,
+)
+bulk.command()(bulk_plan.plan)
 for command in (bulk_run.apply, bulk_run.status, bulk_run.pause, bulk_run.resume, bulk_run.cancel):
     bulk.command()(command)
+bulk.command()(bulk_report.report)
+bulk.command("undo")(undo_run.undo_run)
 app.add_typer(bulk, name="bulk")
 reconcile.app.command()(reconcile_status.status)
 app.add_typer(reconcile.app, name="reconcile")
+undo = typer.Typer(help="Bring deleted links back, as far as onOffice allows.", no_args_is_help=True)
+undo.command()(undo_plan.plan)
+undo.command()(undo_run.apply)
+app.add_typer(undo, name="undo")
 app.command()(doctor.doctor)
 app.command()(processes.worker)
 app.command()(processes.scheduler)

@@ -4,11 +4,10 @@ import time
 from dataclasses import dataclass
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from config.accounts import Account, load_accounts
 from config.embedded_valkey import ensure_running
+from config.errors import ConfigurationError
 from config.settings import Settings
 from tasks.redriving import Redriver
 from tasks.replay import Replayer
@@ -16,14 +15,17 @@ from worker.engine.reading_desk import DeskOptions
 from worker.engine.runtime import AccountAccess, RuntimeOptions
 from worker.onoffice.protocol import Credentials
 from worker.stores.audit import Audit
+from worker.stores.connecting import connect as connect  # commands take it from here
 from worker.stores.dead_letters import DeadLetters
 from worker.stores.journal import Journal
+from worker.stores.keep_rules import KeepRules
 from worker.stores.runs import Runs
 from worker.stores.wishes import Wishes
 from worker.unlinking.judging import Policy
 from worker.unlinking.redriving import RedrivePolicy
+from worker.unlinking.relation_types import RelationTypeError
+from worker.unlinking.type_rules import TypeRules
 
-REDIS_TIMEOUT = 5.0  # seconds
 WINDOW = 400  # jobs one worker process holds at once, to begin with
 GRACE = 40.0  # seconds a stop waits for requests on the wire
 
@@ -40,16 +42,6 @@ def find_urls(settings: Settings) -> Urls:
     """The servers' addresses; starts the embedded Valkey when none is set. Raises ConfigurationError."""
     records = settings.redis_url or ensure_running(settings.data_dir)
     return Urls(records=records, queue=settings.broker_url or records)
-
-
-def connect(url: str) -> "redis.Redis":
-    """A client that fails fast."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=REDIS_TIMEOUT,
-        socket_connect_timeout=REDIS_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +92,27 @@ def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
             require_proof=settings.require_proof,
             keep_confirmation=settings.keep_confirmation,
         ),
+        keep=keep_rules(settings),
+        archive_dir=settings.archive_dir,
     )
+
+
+def keep_rules(settings: Settings) -> KeepRules:
+    """How long dead letters and the journal are kept."""
+    return KeepRules(
+        letters_days=settings.dead_letters_days,
+        letters_most=settings.dead_letters_max,
+        journal_days=settings.journal_days,
+    )
+
+
+def account_named(settings: Settings, name: str) -> Account:
+    """An account that is set here. Raises ConfigurationError."""
+    accounts = load_accounts(settings)
+    if name not in accounts:
+        known = ", ".join(accounts) or "none; set UNLINKER_ONOFFICE_TOKEN and UNLINKER_ONOFFICE_SECRET"
+        raise ConfigurationError([f"account {name!r} is not set; known: {known}"])
+    return accounts[name]
 
 
 def desk_options(settings: Settings, urls: Urls, account: Account) -> DeskOptions:
@@ -113,6 +125,14 @@ def desk_options(settings: Settings, urls: Urls, account: Account) -> DeskOption
         request_timeout=settings.request_timeout,
         lease=settings.visibility_timeout,
     )
+
+
+def type_rules(settings: Settings) -> TypeRules:
+    """Which relation types bulk work may delete. Raises ConfigurationError."""
+    try:
+        return TypeRules.of(settings.allowed_types, settings.protected_types)
+    except RelationTypeError as error:
+        raise ConfigurationError([f"UNLINKER_ALLOWED_TYPES, UNLINKER_PROTECTED_TYPES: {error}"]) from None
 
 
 def access(account: Account) -> AccountAccess:

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from gateway.exits import CommandError, Exit
+
+if TYPE_CHECKING:
+    import _csv  # the type of csv.writer has no other name before Python 3.13
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets would run
 
@@ -49,21 +52,27 @@ def write_documents(sink: Sink, columns: Sequence[str], documents: Iterable[Mapp
     """Write them; returns how many. Raises CommandError when the file cannot be written."""
     count = 0
     with _opened(sink.path) as file:
-        table = csv.writer(file, lineterminator="\n")
+        table = csv_writer(file)
         if sink.format is Format.CSV:
             table.writerow(columns)
         for document in documents:
             count += 1
             if sink.format is Format.CSV:
-                table.writerow([_cell(document.get(name)) for name in columns])
+                table.writerow([cell(document.get(name)) for name in columns])
             else:
                 file.write(json.dumps({name: document.get(name) for name in columns}, ensure_ascii=False) + "\n")
     return count
 
 
-def _cell(value: object) -> object:
+def csv_writer(file: TextIO) -> "_csv.Writer":
+    """Lines end as RFC 4180 has it; else Python quotes no carriage return, and what follows one would begin a row."""
+    return csv.writer(file, lineterminator="\r\n")
+
+
+def cell(value: object) -> object:
+    """A value as CSV files have it; texts come from outside, and no spreadsheet shall run them."""
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and value.startswith(FORMULA):
-        return "'" + value  # texts come from outside; no spreadsheet shall run them
+        return "'" + value
     return value

@@ -46,6 +46,15 @@ def moment(option: str, value: str | None, now: float) -> float | None:
     return found.astimezone().timestamp()
 
 
+def duration(option: str, value: str, most: float) -> float:
+    """Seconds of a text like 30m, 12h, 7d. Raises CommandError, for more than `most` too."""
+    age = _AGE.fullmatch(value.strip())
+    seconds = float(age[1]) * UNITS[age[2]] if age else 0.0
+    if not 0 < seconds <= most:
+        raise CommandError(Exit.BAD_INPUT, f"{option} {value!r}: give 30m, 12h or 7d, up to {most / UNITS['d']:.0f}d")
+    return seconds
+
+
 def _reason(value: str | None) -> str | None:
     """One of the reasons there are. Raises CommandError."""
     if value is None or value in REASONS:

@@ -61,7 +61,10 @@ def _text(cell: object) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
-JOB_COLUMNS = ("id", "relationtype", "parentid", "childid", "status", "outcome", "reason", "code", "message")
+JOB_COLUMNS = (
+    *("id", "relationtype", "parentid", "childid", "rows", "status", "outcome", "reason", "code", "message"),
+    *("unlinked", "already_absent", "dead", "expired"),
+)
 
 
 def print_jobs(jobs: Sequence[dict[str, object]], title: str | None = None) -> None:

@@ -32,7 +32,7 @@ class PlanWriter:
         self._files = ExitStack()
 
     def __enter__(self) -> "PlanWriter":
-        _require_absent(self._path)
+        require_absent(self._path)
         with _writing(self._path), ExitStack() as files:
             # both vanish with this process, however it ends
             folder = self._path.parent
@@ -91,7 +91,7 @@ class PlanWriter:
                         file.write(piece)
                 whole.flush()
                 os.fsync(whole.fileno())
-            _require_absent(self._path)
+            require_absent(self._path)
             part.replace(self._path)
         finally:
             part.unlink(missing_ok=True)
@@ -195,6 +195,9 @@ def _cannot_be_written(path: Path, error: OSError) -> CommandError:
     return CommandError(Exit.BAD_INPUT, f"{path} cannot be written: {error.strerror or error}")
 
 
-def _require_absent(path: Path) -> None:
+def require_absent(path: Path) -> None:
+    """Raises CommandError for a file that is there, since nothing is ever overwritten, and for a folder that is not."""
+    if not path.parent.is_dir():
+        raise CommandError(Exit.BAD_INPUT, f"{path} cannot be written: there is no folder {path.parent}")
     if path.exists():
-        raise CommandError(Exit.BAD_INPUT, f"{path} exists already; name another file with --out")
+        raise CommandError(Exit.BAD_INPUT, f"{path} exists already; name another with --out, or remove it")

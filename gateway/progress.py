@@ -13,8 +13,8 @@ LINE_EVERY = 10.0  # seconds
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields what is called with how many more are done."""
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Yields what is called with how many more are done. `total`: None when nobody knows it."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(what, total)
@@ -25,7 +25,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda more: bar.update(task, advance=more)
 
 
-def _lines(what: str, total: int) -> Callable[[int], None]:
+def _lines(what: str, total: int | None) -> Callable[[int], None]:
     done, told = 0, time.monotonic()
 
     def advance(more: int) -> None:
@@ -33,6 +33,6 @@ def _lines(what: str, total: int) -> Callable[[int], None]:
         done += more
         if time.monotonic() - told >= LINE_EVERY:
             told = time.monotonic()
-            note(f"{done} of {total} {what}")
+            note(f"{done} of {total} {what}" if total is not None else f"{done} {what}")
 
     return advance

@@ -14,8 +14,9 @@ from gateway.plan_file import read_head, rows
 from worker.stores.audit import Act, Audit
 from worker.stores.runs import Row, Runs, RunTerms, row_of
 from worker.unlinking.brakes import Brakes, count_going, excesses
-from worker.unlinking.plan import Action, PlanHead, PlanRefused, PlanRow
+from worker.unlinking.plan import Action, PlanHead, PlanRefused, PlanRow, is_sent
 from worker.unlinking.runs import Layout, RunState
+from worker.unlinking.type_rules import TypeRules
 
 TEXT = 500  # characters of who and why; as long as a job's
 STARTED = (RunState.RUNNING, RunState.PAUSED, RunState.STOPPED, RunState.CANCELLED, RunState.DONE)
@@ -44,6 +45,7 @@ class Launch:
 
     runs: Runs
     audit: Audit
+    rules: TypeRules
     clock: Callable[[], float]  # Unix seconds
 
     def was_started(self, head: PlanHead) -> bool:
@@ -74,7 +76,18 @@ class Launch:
             )
         if not (order.because or head.because):
             raise CommandError(Exit.BAD_INPUT, "say why with --because TEXT; it is kept with every deletion")
+        self._check_types(order, head)
         self._check_brakes(order, head)
+
+    def _check_types(self, order: Order, head: PlanHead) -> None:
+        """What is protected may have been so only since the plan was made; bringing links back is never refused."""
+        for kind, counts in head.counts.items():
+            going = any(count and is_sent(head.action, standing) for standing, count in counts.items())
+            refusal = self.rules.refusal(kind) if going and head.action is Action.UNLINK else None
+            if refusal is not None:
+                raise CommandError(
+                    Exit.BRAKE, f"{order.path}: stopped before anything was sent: links of {kind} are {refusal}"
+                )
 
     def _check_brakes(self, order: Order, head: PlanHead) -> None:
         going = count_going(head, _checked(order.path))
@@ -124,6 +137,7 @@ class Launch:
             because=(order.because or head.because)[:TEXT],
             source=head.source,
             plan=str(order.path.resolve()),
+            plan_sha256=head.sha256,
         )
 
 

@@ -7,6 +7,7 @@ from celery import Celery
 from kombu import Queue
 
 from tasks.reconcile import Reconcile, Reconciler
+from tasks.redrive import Redrive
 from tasks.undo import NAME as UNDO
 from tasks.undo import Undo
 from tasks.unlink import NAME as UNLINK
@@ -32,7 +33,7 @@ class UnlinkerApp(Celery):
     reconciler: Reconciler | None = None  # who looks after nights; set by who makes the app
 
 
-TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo, Reconcile)
+TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo, Redrive, Reconcile)
 
 
 def make_worker_app(

@@ -10,7 +10,7 @@ from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN, SandboxOptions
 from sandbox.api import Api
 from sandbox.faults import Faults, Rule
 from sandbox.state import Link, State
-from worker.engine.settling import next_ticket
+from worker.engine.postponing import next_ticket
 from worker.onoffice.client import Client
 from worker.onoffice.errors import RequestUnanswered
 from worker.onoffice.protocol import Action, Credentials

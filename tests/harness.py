@@ -9,7 +9,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -186,11 +186,16 @@ class House:
             check=False,
         )
 
+    def here(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """The same in this process: one of its own takes a second to start."""
+        out, err = StringIO(), StringIO()
+        with patch.dict(os.environ, self.environment(), clear=True), redirect_stdout(out), redirect_stderr(err):
+            code = run_command(list(command))
+        return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+
     def ask(self, *command: str) -> Any:
-        """The JSON document of a command, run in this process: one of its own takes a second to start."""
-        with patch.dict(os.environ, self.environment(), clear=True), redirect_stdout(StringIO()) as out:
-            run_command([*command, "--json"])
-        return json.loads(out.getvalue())
+        """The JSON document of a command, run in this process."""
+        return json.loads(self.here(*command, "--json").stdout)
 
     def push(self, arguments: Mapping[str, object], **headers: object) -> str:
         """A stranger's message, straight into the queue; returns the job's id."""

@@ -9,7 +9,7 @@ import typer
 from config.accounts import load_accounts
 from config.settings import load_settings
 from gateway import operator
-from gateway.composition import Doors, open_doors
+from gateway.composition import Doors, open_doors, type_rules
 from gateway.exits import CommandError, Exit
 from gateway.filters import Json
 from gateway.following import Capacity, Follower, failures, found_run
@@ -64,7 +64,7 @@ def carry_out(order: Order, *, yes: bool, detach: bool, json_: bool) -> None:
     """Check, ask, start and follow. Raises CommandError, and typer.Exit with how it ended."""
     doors = open_doors(load_settings())
     head = open_plan(order.path)
-    launch = Launch(doors.runs, doors.audit, now)
+    launch = Launch(doors.runs, doors.audit, type_rules(load_settings()), now)
     if launch.was_started(head):
         note(f"this plan was applied before, as run {head.id}")
     else:
@@ -138,10 +138,9 @@ def _cell(document: dict[str, object], name: str) -> object:
 
 
 def _follow(doors: Doors, run_id: str, *, json_: bool) -> None:
-    run = found_run(doors.runs, run_id)
-    account = load_accounts(load_settings()).get(run.fields["account"])
-    capacity = Capacity(account.requests_per_second * account.actions_per_request) if account else None
     try:
+        account = load_accounts(load_settings()).get(found_run(doors.runs, run_id).fields["account"])
+        capacity = Capacity(account.requests_per_second * account.actions_per_request) if account else None
         run = Follower(doors.runs, doors.dead_letters, capacity).follow(run_id)
     except KeyboardInterrupt:
         note(f"the run goes on; see it again with `unlinker bulk status {run_id} --follow`")

@@ -168,6 +168,8 @@ def _found(doors: Doors, letter_id: str) -> Letter:
         raise CommandError(Exit.BAD_INPUT, f"{letter_id} was replayed: see `unlinker job {job['replayed_as']}`")
     if "discarded_at" in job:
         raise CommandError(Exit.BAD_INPUT, f"{letter_id} was discarded; `unlinker audit` tells by whom and why")
+    if "dropped_at" in job:
+        raise CommandError(Exit.BAD_INPUT, f"{letter_id} was dropped as too old; `unlinker audit` tells of a file")
     raise CommandError(Exit.BAD_INPUT, f"no dead letter {letter_id!r}; `unlinker job {letter_id}` may tell more")
 
 

@@ -9,7 +9,7 @@ import typer
 
 from config.accounts import load_accounts
 from config.settings import Settings, dotenv_names, load_settings, unknown_names
-from gateway.checks import Finding, check_api, check_engine, check_redis
+from gateway.checks import Finding, check_api, check_archive, check_engine, check_redis
 from gateway.commands.reconcile import examine
 from gateway.composition import connect, find_urls
 from gateway.exits import Exit
@@ -39,6 +39,8 @@ def _examine(settings: Settings) -> list[Finding]:
     warnings = unknown_names({**dotenv_names(), **os.environ})
     findings = [Finding("settings", not warnings, "; ".join(warnings) or "read")]
     findings.append(check_engine())
+    if settings.archive_dir is not None:
+        findings.append(check_archive(settings.archive_dir))
     urls = find_urls(settings)
     for url in sorted({urls.records, urls.queue}):
         findings += check_redis(connect(url))

@@ -12,6 +12,7 @@ from config.settings import load_settings
 from gateway import operator
 from gateway.composition import connect, find_urls
 from gateway.exits import CommandError, Exit
+from gateway.job_lookup import JobLookup
 from gateway.output import note, print_jobs, print_json
 from tasks.unlink import NAME
 from worker.engine import envelope
@@ -19,12 +20,18 @@ from worker.engine.results import celery_result
 from worker.stores import keys
 from worker.stores.audit import Act, Audit
 from worker.stores.halts import ALL, Halt, HaltedBy, decode
+from worker.stores.unclaimed import Unclaimed
 from worker.stores.wishes import Accepted, Cancelled, Wish, Wishes
 from worker.unlinking.errors import UnlinkError
 from worker.unlinking.job import DEFAULT_ACCOUNT, Job
 from worker.unlinking.outcome import SUCCESSES, Kind, Outcome
 
 POLL = 0.05  # seconds between looks at a job that is waited for
+TOO_LATE = {
+    Cancelled.TOO_LATE: "its request is out",
+    Cancelled.DOUBT: "an earlier request may have been carried out; its worker will look",
+    Cancelled.ENDED: "it has ended",
+}
 LASTING_HALTS = (HaltedBy.OPERATOR, HaltedBy.CREDENTIALS)  # nothing to wait for: somebody has to mend something
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
@@ -68,7 +75,7 @@ def unlink(
     message = envelope.write(NAME, job.id, job.as_arguments())
     if wishes.enqueue(Wish(job, message)) is Accepted.JOINED:
         note("another job waits for the same relation; this one joins it")
-    _report(client, wishes, job.id, wait=wait, timeout=timeout, json_=json_)
+    _report(client, job.id, wait=wait, timeout=timeout, json_=json_)
 
 
 def _warn_of_unknown_account(account: str, known: list[str]) -> None:
@@ -86,8 +93,7 @@ def job(
 
     Example: unlinker job 0b7c6a3e-... --wait
     """
-    client = connect(find_urls(load_settings()).records)
-    _report(client, Wishes(client), job_id, wait=wait, timeout=timeout, json_=json_)
+    _report(connect(find_urls(load_settings()).records), job_id, wait=wait, timeout=timeout, json_=json_)
 
 
 def cancel(
@@ -101,19 +107,25 @@ def cancel(
     client = connect(find_urls(load_settings()).records)
     wishes = Wishes(client)
     result = celery_result(Outcome(kind=Kind.CANCELLED), time.time()) | {"task_id": job_id}
+    lookup = _lookup(client)
     answer = wishes.cancel(job_id, result)
+    if answer is Cancelled.UNKNOWN:
+        answer = wishes.cancel(job_id, result, lookup.unclaimed_fields(job_id))
     if answer is Cancelled.UNKNOWN:
         raise _unknown(job_id)
     if answer is Cancelled.CANCELLED:
         Audit(client).note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
-    _print(_found(wishes, job_id), json_=json_)
+    _print(_found(lookup, job_id), json_=json_)
     if answer is not Cancelled.CANCELLED:
-        why = "its request is out" if answer is Cancelled.TOO_LATE else "it has ended"
-        raise CommandError(Exit.NOT_ALL_SUCCEEDED, f"too late: {why}")
+        raise CommandError(Exit.NOT_ALL_SUCCEEDED, f"too late: {TOO_LATE[answer]}")
 
 
-def _report(client: "redis.Redis", wishes: Wishes, job_id: str, *, wait: bool, timeout: float, json_: bool) -> None:
-    document = _wait_for_end(client, wishes, job_id, timeout) if wait else _found(wishes, job_id)
+def _lookup(client: "redis.Redis") -> JobLookup:
+    return JobLookup(Wishes(client), Unclaimed(client))
+
+
+def _report(client: "redis.Redis", job_id: str, *, wait: bool, timeout: float, json_: bool) -> None:
+    document = _wait_for_end(client, job_id, timeout) if wait else _found(_lookup(client), job_id)
     _print(document, json_=json_)
     if document["status"] != "ended":
         if wait:
@@ -125,24 +137,25 @@ def _report(client: "redis.Redis", wishes: Wishes, job_id: str, *, wait: bool, t
 
 def _succeeded(document: dict[str, Any]) -> bool:
     """Of a chunk: whether all its rows did."""
-    if document["outcome"] == "done":
+    if document.get("outcome") == "done":
         return not any(document.get(kind) for kind in (Kind.DEAD, Kind.EXPIRED, Kind.CANCELLED))
-    return document["outcome"] in SUCCESSES
+    return document.get("outcome") in SUCCESSES
 
 
-def _wait_for_end(client: "redis.Redis", wishes: Wishes, job_id: str, timeout: float) -> dict[str, Any]:
+def _wait_for_end(client: "redis.Redis", job_id: str, timeout: float) -> dict[str, Any]:
     deadline = time.monotonic() + timeout
+    document = _found(_lookup(client), job_id)
     while True:
-        document = _found(wishes, job_id)
         halt = _halt_of(client, document) if document["status"] == "parked" else None
         lasting = halt is not None and halt.by in LASTING_HALTS
         if document["status"] == "ended" or lasting or time.monotonic() >= deadline:
             return document
         time.sleep(POLL)
+        document = Wishes(client).document(job_id) or document  # the queue was looked through once
 
 
-def _found(wishes: Wishes, job_id: str) -> dict[str, Any]:
-    document = wishes.document(job_id)
+def _found(lookup: JobLookup, job_id: str) -> dict[str, Any]:
+    document = lookup.document(job_id)
     if document is None:
         raise _unknown(job_id)
     return document
@@ -150,7 +163,7 @@ def _found(wishes: Wishes, job_id: str) -> dict[str, Any]:
 
 def _unknown(job_id: str) -> CommandError:
     return CommandError(
-        Exit.BAD_INPUT, f"no job {job_id!r} is known: a wrong id, one kept no longer, or one no worker has seen yet"
+        Exit.BAD_INPUT, f"no job {job_id!r} is known or queued: a wrong id, or one kept no longer (eight days)"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.exits import CommandError, Exit
+from gateway.exits import CommandError
 from gateway.following import failures
 from gateway.reconciling.finding import Findings
 from gateway.reconciling.ledger import Ledger
@@ -60,7 +60,7 @@ def _launch(launch: Launch, order: Order, head: PlanHead, target: str) -> None:
 async def _not_started(parts: NightParts, ledger: Ledger, night: Night, error: CommandError) -> Night:
     """Another run got the account first: later looks try again. Anything else is the end of it."""
     now = await ledger.now()
-    if error.code is Exit.BRAKE:
+    if await in_thread(lambda: parts.doors.runs.holder(night.account)) is not None:
         return await ledger.save(night.told(now, f"not started: {error}", attempts=0))
     return await close(parts, ledger, night.ended(now, NightStatus.ABORTED, str(error)))
 

@@ -9,7 +9,7 @@ import redis
 from config.accounts import Account, load_accounts
 from config.notices import load_notices
 from config.settings import Settings
-from gateway.composition import Doors, connect, desk_options, find_urls, open_doors
+from gateway.composition import Doors, connect, desk_options, find_urls, open_doors, type_rules
 from gateway.reconciling.notifying import Notice, Notifier
 from gateway.reconciling.page import render
 from gateway.reconciling.report import Report, text
@@ -22,6 +22,7 @@ from worker.unlinking.diffing import Pair
 from worker.unlinking.night import Night, concern, run_id
 from worker.unlinking.outcome import Kind
 from worker.unlinking.policies import ReconcilePolicy
+from worker.unlinking.type_rules import TypeRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,14 @@ class NightParts:
     accounts: Mapping[str, Account]
     desk: Callable[[Account], ReadingDesk]
     target: Callable[[Account], str]  # fingerprint of where an account's plans belong
+    rules: TypeRules
     environ: Mapping[str, str]
     notifier: Notifier
 
     @property
     def launch(self) -> Launch:
         """What carries plans out, by the server's clock."""
-        return Launch(self.doors.runs, self.doors.audit, self.nights.now)
+        return Launch(self.doors.runs, self.doors.audit, self.rules, self.nights.now)
 
     def unlinked_before(self, policy: ReconcilePolicy, pairs: Sequence[Pair]) -> frozenset[Pair]:
         """Those of the pairs that earlier nights of the policy unlinked. Reads the journal since the first of them."""
@@ -83,6 +85,7 @@ def open_night_parts(settings: Settings) -> NightParts:
         accounts=load_accounts(settings),
         desk=lambda account: ReadingDesk(desk_options(settings, urls, account)),
         target=lambda account: target(settings, account),
+        rules=type_rules(settings),
         environ=os.environ,
         notifier=Notifier(load_notices(settings)),
     )

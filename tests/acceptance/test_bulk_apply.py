@@ -98,6 +98,13 @@ def test_an_edited_plan_and_one_that_is_none_are_refused(house: House) -> None:
     assert set(links) <= house.sandbox.links()
 
 
+def test_a_type_that_was_protected_since_does_not_go(house: House) -> None:
+    plan = plan_of(house, many(house, 3))
+    done = house.run("bulk", "apply", str(plan), "--yes", UNLINKER_PROTECTED_TYPES="calendar:address")
+    assert done.returncode == 4
+    assert "protected by UNLINKER_PROTECTED_TYPES" in done.stderr
+
+
 def test_nobody_is_asked_where_nobody_can_answer(house: House) -> None:
     done = house.run("bulk", "apply", str(plan_of(house, many(house, 3))))
     assert done.returncode == 2

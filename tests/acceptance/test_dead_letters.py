@@ -129,7 +129,7 @@ def test_expired_jobs_are_letters_and_get_a_new_deadline_by_a_replay(house: Hous
     house.start_worker()
     assert house.ended(job_id)["outcome"] == "expired"
     assert LINK in house.sandbox.links()
-    house.run("dead", "replay", job_id, "--yes", "--because", "still meant")
+    house.here("dead", "replay", job_id, "--yes", "--because", "still meant")
     replay = house.job(job_id)["replayed_as"]
     assert house.ended(replay)["outcome"] == "unlinked"
     assert "not_after" not in house.job(replay)

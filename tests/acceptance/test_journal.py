@@ -89,10 +89,10 @@ def test_the_journal_is_exported_whole(house: House) -> None:
     house.start_worker()
     chunk = house.push_chunk(links, requested_by="=cmd()")
     house.ended(chunk)
-    shown = house.run("journal", "list", "--limit", "50")
+    shown = house.here("journal", "list", "--limit", "50")
     assert "--limit shows more" in shown.stderr
     file = house.home / "night.csv"
-    exported = house.run("journal", "export", str(file), "--format", "csv")
+    exported = house.here("journal", "export", str(file), "--format", "csv")
     assert "60 deletions" in exported.stderr
     with Path(file).open(newline="") as lines:
         header, *rows = csv.reader(lines)

@@ -5,11 +5,16 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.acceptance.test_undo import push_undo
 from tests.harness import House
 from worker.unlinking.errors import REASONS, Poison, Replay
 
-TYPE = "calendar:address"
-ELSEWHERE = {"Poison"}  # five workers die for it in test_poison_is_found_out_and_its_neighbours_are_unharmed
+TYPE = "calendar:estate"
+ELSEWHERE = {
+    "Poison",  # five workers die for it in test_poison_is_found_out_and_its_neighbours_are_unharmed
+    "NotSaved",  # below
+    "NotRestorable",  # in test_restorer.py, against a sandbox in the same process
+}
 
 
 @dataclass
@@ -27,6 +32,7 @@ def link(parentid: int, **more: Any) -> dict[str, Any]:
     return {"relationtype": TYPE, "parentid": parentid, "childid": 5, **more}
 
 
+RESTORE = Case("NotRestorable", link(14), 78, "made to fail", ["refused"])  # of an undo; the link is not there
 CASES = (
     Case("BadArguments", link(1, colour="red"), text="'colour' is no argument"),
     Case("UnknownRelationType", link(2, relationtype="calendar:adress"), text="did you mean calendar:address?"),
@@ -39,13 +45,8 @@ CASES = (
     Case("BadRequest", link(9), 73, "made to fail", ["refused"]),
     Case("UnknownCode", link(12), 75, "made to fail", ["again", "refused"]),
     Case("Exhausted", link(11), 1, "made to fail", ["again", "refused"]),
-    Case(
-        "Unverified",
-        {"relationtype": "estate:address:buyer", "parentid": 10, "childid": 20},
-        80,
-        "not proven",
-        ["refused"],
-    ),
+    Case("Unverified", link(10, relationtype="estate:address:buyer", childid=20), 80, "not proven", ["refused"]),
+    Case("NotSaved", link(671, relationtype="calendar:address", childid=153), None, "no participant", ["refused"]),
 )
 
 
@@ -53,21 +54,23 @@ def prepare(house: House) -> None:
     """Links that are there, and an API that will not delete them."""
     links = [(TYPE, case.wish["parentid"], 5) for case in CASES if case.wish["relationtype"] == TYPE]
     house.sandbox.add_links(links)
-    for case in CASES:
+    for case in (*CASES, RESTORE):
         if case.code is not None and case.reason != "Unverified":  # that one hides its parent, and no fault is needed
-            match = {"parentid": case.wish["parentid"], "childid": 5, "action": "delete"}
+            match = {"parentid": case.wish["parentid"], "action": "create" if case is RESTORE else "delete"}
             house.sandbox.fault("action_code", times=None, params={"code": case.code}, match=match)
+    house.sandbox.fault("action_code", times=None, params={"code": 169}, match={"parentid": 671, "action": "read"})
     house.sandbox.call("PUT", "rights", {"hidden_parents": [10]})
     house.settings |= {
         "UNLINKER_MAX_ATTEMPTS": "2",
         "UNLINKER_REQUIRE_PROOF": "true",
+        "UNLINKER_KEEP_CONFIRMATION": "true",
         "UNLINKER_ACTIONS_PER_REQUEST": "1",
         "UNLINKER_REQUESTS_PER_SECOND": "100",
     }
 
 
 def test_every_reason_is_reached_by_a_real_fault_and_explains_itself(house: House) -> None:
-    assert {case.reason for case in CASES} | ELSEWHERE == set(REASONS)
+    assert {case.reason for case in (*CASES, RESTORE)} | ELSEWHERE == set(REASONS)
     assert Poison.__name__ in ELSEWHERE
     prepare(house)
     before = house.sandbox.links()
@@ -75,20 +78,37 @@ def test_every_reason_is_reached_by_a_real_fault_and_explains_itself(house: Hous
     start = time.time()
     ids = {case.reason: house.push(case.wish) for case in CASES}
     house.all_ended(list(ids.values()))
-    listed = json.loads(house.run("dead", "list", "--json").stdout)
+    undo = push_undo(house, [list(RESTORE.wish.values())])
+    house.ended(undo)
+    ids[RESTORE.reason] = f"{undo}:0"
+    listed = json.loads(house.here("dead", "list", "--json").stdout)
     letters = {letter["id"]: letter for letter in listed["letters"]}
     assert set(ids.values()) == set(letters), [(n, house.job(i)) for n, i in ids.items() if i not in letters]
     assert listed["totals"]["reason"] == dict.fromkeys(ids, 1)
-    for case in CASES:
+    for case in (*CASES, RESTORE):
         letter = letters[ids[case.reason]]
         assert letter["reason"] == case.reason
         assert letter["code"] == case.code
         assert case.text in letter["message"]
         assert (letter["parentid"], letter["childid"]) == (case.wish["parentid"], case.wish["childid"])
+        assert letter["action"] == ("restore" if case is RESTORE else "unlink")
         assert letter["account"] == case.wish.get("account", "default")
         check_attempts(letter, case, start)
     assert house.sandbox.links() == before, "what is dead was not deleted"
     check_show(house, ids)
+
+
+def test_a_status_that_cannot_be_saved_keeps_its_link(house: House) -> None:
+    house.sandbox.fault("action_code", times=None, params={"code": 156}, match={"action": "read"})
+    house.settings |= {"UNLINKER_KEEP_CONFIRMATION": "true", "UNLINKER_MAX_ATTEMPTS": "2"}
+    house.start_worker()
+    document = house.ended(house.unlink(TYPE, 671, 153))
+    assert (document["outcome"], document["reason"]) == ("dead", "MissingRight")
+    house.sandbox.call("DELETE", "faults")
+    house.sandbox.fault("action_code", times=None, params={"code": 75}, match={"action": "read"})
+    document = house.ended(house.unlink(TYPE, 671, 153))
+    assert (document["outcome"], document["reason"]) == ("dead", "NotSaved")
+    assert (TYPE, 671, 153) in house.sandbox.links()
 
 
 def check_attempts(letter: dict[str, Any], case: Case, start: float) -> None:
@@ -104,9 +124,9 @@ def check_attempts(letter: dict[str, Any], case: Case, start: float) -> None:
 
 def check_show(house: House, ids: dict[str, str]) -> None:
     """One of each kind of advice, as people see it."""
-    for reason in ("UnknownRelationType", "MissingRight", "Exhausted"):
+    for reason in ("UnknownRelationType", "MissingRight", "Exhausted", "NotRestorable"):
         error = REASONS[reason]
-        shown = house.run("dead", "show", ids[reason]).stdout
+        shown = " ".join(house.here("dead", "show", ids[reason]).stdout.split())  # long lines are folded
         assert error.happened in shown
         assert error.advice in shown
         word = "discard" if error.replay is Replay.USELESS else "replay"

@@ -23,7 +23,7 @@ def result(house: House, job_id: str) -> dict[str, Any] | None:
 def test_a_cancelled_job_never_runs_though_no_worker_was_up(house: House) -> None:
     """Celery's own revoke is forgotten when no worker hears it."""
     job_id = house.unlink(*LINK)
-    cancelled = house.run("cancel", job_id, "--json")
+    cancelled = house.here("cancel", job_id, "--json")
     assert cancelled.returncode == 0
     assert json.loads(cancelled.stdout)["outcome"] == "cancelled"
     house.start_worker()
@@ -34,7 +34,7 @@ def test_a_cancelled_job_never_runs_though_no_worker_was_up(house: House) -> Non
     stored = result(house, job_id)
     assert stored is not None
     assert stored["status"] == "REVOKED"
-    again = house.run("cancel", job_id)
+    again = house.here("cancel", job_id)
     assert again.returncode == 0
 
 
@@ -43,11 +43,11 @@ def test_a_job_whose_request_is_out_can_no_longer_be_cancelled(house: House) -> 
     house.start_worker()
     job_id = house.unlink(*LINK)
     eventually(lambda: house.status(job_id) == "sent")
-    late = house.run("cancel", job_id)
+    late = house.here("cancel", job_id)
     assert late.returncode == 1
     assert "its request is out" in late.stderr
     assert house.ended(job_id)["outcome"] == "unlinked"
-    assert "it has ended" in house.run("cancel", job_id).stderr
+    assert "it has ended" in house.here("cancel", job_id).stderr
 
 
 def test_wishes_for_one_relation_share_an_action_and_keep_their_own_outcomes(house: House) -> None:
@@ -56,7 +56,7 @@ def test_wishes_for_one_relation_share_an_action_and_keep_their_own_outcomes(hou
     third = house.unlink(*LINK)
     assert house.client.llen("unlink") == 1
     assert house.job(second)["joined"] == first
-    assert house.run("cancel", third).returncode == 0
+    assert house.here("cancel", third).returncode == 0
     house.start_worker()
     documents = house.all_ended([first, second, third])
     assert [documents[job_id]["outcome"] for job_id in (first, second, third)] == ["unlinked", "unlinked", "cancelled"]
@@ -69,7 +69,7 @@ def test_wishes_for_one_relation_share_an_action_and_keep_their_own_outcomes(hou
 
 def test_a_job_cancelled_by_its_first_wisher_runs_for_the_others(house: House) -> None:
     first, second = house.unlink(*LINK), house.unlink(*LINK)
-    house.run("cancel", first)
+    house.here("cancel", first)
     house.start_worker()
     assert house.ended(second)["outcome"] == "unlinked"
     assert house.job(first)["outcome"] == "cancelled"
@@ -77,8 +77,8 @@ def test_a_job_cancelled_by_its_first_wisher_runs_for_the_others(house: House) -
 
 def test_when_all_wishes_are_taken_back_nothing_is_deleted(house: House) -> None:
     first, second = house.unlink(*LINK), house.unlink(*LINK)
-    house.run("cancel", first)
-    house.run("cancel", second)
+    house.here("cancel", first)
+    house.here("cancel", second)
     house.start_worker()
     house.ended(house.unlink(*many(house, 1)[0]))
     eventually(lambda: house.client.hlen("unlinker:claimed") == 0)
@@ -110,7 +110,7 @@ def test_a_stale_job_does_not_delete(house: House) -> None:
     assert stored is not None
     assert (stored["status"], stored["result"]["exc_type"]) == ("FAILURE", "Expired")
     assert LINK in house.sandbox.links()
-    assert house.run("job", mine).returncode == 1
+    assert house.here("job", mine).returncode == 1
 
 
 def test_a_strangers_eta_is_waited_for_outside_the_workers(house: House) -> None:

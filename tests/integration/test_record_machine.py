@@ -45,6 +45,7 @@ class Model:
 
     outcomes: dict[str, str] = field(default_factory=dict)  # the first outcome of each id
     sent: set[str] = field(default_factory=set)  # ids whose requests were let out since they were last claimed
+    doubt: set[str] = field(default_factory=set)  # ids of which an earlier request may have been carried out
     joined: dict[str, str] = field(default_factory=dict)  # id -> the job it joined
     claims: dict[str, str] = field(default_factory=dict)  # id -> claim that holds it
     statuses: dict[str, str] = field(default_factory=dict)
@@ -92,6 +93,12 @@ class RecordMachine(RuleBasedStateMachine):
             self.model.joined[job_id] = first
         return job_id
 
+    @rule(target=ids, parentid=st.integers(1, 2))
+    def push(self, parentid: int) -> str:
+        """A stranger's message: it has no record until a worker claims it."""
+        self.number += 1
+        return f"{self.number}-{parentid}"
+
     @rule(target=held, job_id=ids, crashed=st.booleans())
     def deliver(self, job_id: str, crashed: bool) -> Any:
         """The job's message reaches a worker; `crashed`: taken over from the claim that held it."""
@@ -116,6 +123,7 @@ class RecordMachine(RuleBasedStateMachine):
             return multiple()
         if job_id in self.model.sent:
             assert known.in_doubt, "what was sent and never answered is in doubt"
+        (self.model.doubt.add if known.in_doubt else self.model.doubt.discard)(job_id)
         self.model.sent.discard(job_id)
         self.model.claims[job_id] = claim
         return job_id, claim
@@ -167,21 +175,33 @@ class RecordMachine(RuleBasedStateMachine):
         ended = job_id in self.model.outcomes and not self._carries(job_id)
         assert done == (not ended and self.model.claims.get(job_id) == claim)
         if done:
+            question = status is Status.UNVERIFIED
+            (self.model.doubt.add if ticket.in_doubt or question else self.model.doubt.discard)(job_id)
             self.model.sent.discard(job_id)
             self.model.claims[job_id] = ""
             self.sync.hdel(keys.CLAIMED, claim)
 
     @rule(job_id=ids)
     def cancel(self, job_id: str) -> None:
-        answer = self.wishes.cancel(job_id, {**CANCELLED, "task_id": job_id})
+        """It works until the request is out, with no worker up too; and never where nobody knows what was done."""
+        result = {**CANCELLED, "task_id": job_id}
+        answer = self.wishes.cancel(job_id, result)
+        if answer is Cancelled.UNKNOWN:
+            assert not self.sync.exists(keys.job(job_id))
+            answer = self.wishes.cancel(job_id, result, record_fields(self._job(job_id)))
         runner = self.model.joined.get(job_id, job_id)
         if job_id in self.model.outcomes:
             wanted = Cancelled.CANCELLED if self.model.outcomes[job_id] == "cancelled" else Cancelled.ENDED
             assert answer is wanted
         elif runner in self.model.sent:
             assert answer is Cancelled.TOO_LATE
-        elif answer is Cancelled.CANCELLED:
+        elif runner in self.model.doubt:
+            assert answer in (Cancelled.TOO_LATE, Cancelled.DOUBT)
+        else:
+            assert answer is Cancelled.CANCELLED
             self.model.outcomes[job_id] = "cancelled"
+            if job_id not in self.model.joined:
+                assert self.sync.ttl(keys.job(job_id)) == -1, "its message is still queued"
 
     def _carries(self, job_id: str) -> bool:
         return bool(self.sync.hget(keys.job(job_id), "carries"))

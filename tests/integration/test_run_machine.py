@@ -17,7 +17,8 @@ from worker.stores import keys
 from worker.stores.deliveries import Deliveries
 from worker.stores.records import Arrival, Intent, Records, Retention, chunk_fields
 from worker.stores.rows import RowEnding, Rows, RowsIntention
-from worker.stores.runs import LEAST_AHEAD, Look, RunFeed, Runs, RunTerms
+from worker.stores.run_feed import LEAST_AHEAD, Look, RunFeed
+from worker.stores.runs import Runs, RunTerms
 from worker.unlinking.chunk import Chunk
 from worker.unlinking.job import Job
 from worker.unlinking.outcome import CANCELLED, Evidence, Kind, Outcome, dead

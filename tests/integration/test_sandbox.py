@@ -16,6 +16,7 @@ from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN, Sandbox, SandboxAccount, Sand
 from sandbox.api import Api
 from sandbox.faults import KINDS, Faults
 from sandbox.state import seeded
+from worker.onoffice.appointments import read_confirmations, relationinfo
 from worker.onoffice.protocol import (
     Action,
     Credentials,
@@ -308,6 +309,62 @@ async def test_bad_control_input_says_what_is_wrong(
 
 def test_every_fault_is_described() -> None:
     assert all(KINDS.values())
+
+
+def create(child: int, info: dict[str, str] | None = None, urn: str = CALENDAR, name: str = "a") -> Action:
+    return create_relation(name, urn, 671, child, info)
+
+
+async def test_a_participant_is_created_with_a_status_and_read_with_it(client: Client) -> None:
+    assert codes(await client.call(create(154, relationinfo("confirmed")), create(155, name="b"))) == [0, 0]
+    document = await client.call(read_confirmations("c", 671))
+    (record,) = document["response"]["results"][0]["data"]["records"]
+    assert (record["id"], record["elements"]["confirmationStatus"]) == (671, "confirmed")
+    assert record["elements"]["addresses"] == [
+        {"id": 153, "confirmationStatus": "not-set"},
+        {"id": 154, "confirmationStatus": "confirmed"},
+        {"id": 155, "confirmationStatus": "not-set"},
+    ]
+    await client.call(delete(671, 154), create(154, name="b"))
+    confirmed = (await client.control("GET", "state"))["confirmations"]
+    assert confirmed == [], "a new link has a status of its own"
+
+
+async def test_creates_that_cannot_be_are_refused_and_counted(client: Client) -> None:
+    odd = {"statusTerminbestaetigung": "confirmed"}
+    assert codes(await client.call(create(1, odd))) == [179]
+    assert codes(await client.call(create(1, relationinfo("sent"), PREFIX + "calendar:estate"))) == [179]
+    await client.control("PUT", "rights", {"unknown_records": [7]})
+    assert codes(await client.call(create(7))) == [80]
+    assert codes(await client.call(read_confirmations("a", 7))) == [169]
+    await client.call(create(153))
+    await client.call(create(200))
+    stats = await client.control("GET", "stats")
+    assert (stats["created"], stats["created_existing"]) == (1, [LINK])
+    await client.control("PATCH", "options", {"create_existing_code": 173, "unknown_appointment_code": 0})
+    assert codes(await client.call(create(153))) == [173]
+    document = await client.call(read_confirmations("a", 7))
+    assert document["response"]["results"][0]["data"]["records"] == []
+
+
+async def test_creates_lie_as_deletes_do_and_failed_requests_may_be_done(client: Client) -> None:
+    await client.control("POST", "faults", [{"kind": "lie_ok"}, {"kind": "lie_error"}])
+    assert codes(await client.call(create(300))) == [0]
+    assert codes(await client.call(create(301))) == [78]
+    await client.control("POST", "faults", {"kind": "request_code", "params": {"code": 1, "done": True}})
+    assert (await client.call(create(302)))["response"]["results"] == []
+    await client.control("POST", "faults", {"kind": "request_code", "params": {"code": 1}, "match": {"parentid": 671}})
+    assert (await client.call(read_confirmations("a", 671)))["response"]["results"] == []
+    made = {link[2] for link in await client.links() if link[0] == "calendar:address"}
+    assert made == {153, 301, 302}
+
+
+@pytest.mark.parametrize("status", ["bestätigt", "", None, 5])
+async def test_a_status_that_is_none_is_refused(client: Client, status: object) -> None:
+    answer = await client.control("PUT", "links", [{**LINK, "confirmation": status}])
+    assert "confirmation" in answer["error"]
+    other = {"relationtype": "calendar:estate", "parentid": 1, "childid": 2, "confirmation": "sent"}
+    assert "confirmation" in (await client.control("PUT", "links", [other]))["error"]
 
 
 @given(

@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 from worker.engine import envelope
 from worker.stores import keys
 from worker.stores.deliveries import Deliveries
-from worker.stores.runs import Look, Row, Run, RunFeed
+from worker.stores.run_feed import Look, RunFeed
+from worker.stores.runs import Row, Run
 from worker.unlinking.runs import RunState, chunk_id
 
 log = structlog.get_logger(__name__)

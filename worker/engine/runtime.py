@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import EX_SOFTWARE
+from pathlib import Path
 
 import structlog
 from celery.worker import state
@@ -30,11 +31,12 @@ from worker.onoffice.protocol import Credentials
 from worker.onoffice.transport import Timeouts, Transport
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halts
+from worker.stores.keep_rules import KeepRules
 from worker.stores.keepsakes import Keepsakes
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
 from worker.stores.rows import Rows
-from worker.stores.runs import RunFeed
+from worker.stores.run_feed import RunFeed
 from worker.stores.sightings import StoredSightings
 from worker.unlinking.errors import UnknownAccount
 from worker.unlinking.judging import Policy
@@ -42,6 +44,7 @@ from worker.unlinking.outcome import CANCELLED, dead
 
 log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
+CANCEL_EVERY = 0.1  # seconds
 TUNE_EVERY = 0.25  # seconds
 
 
@@ -69,6 +72,8 @@ class RuntimeOptions:
     accounts: Mapping[str, AccountAccess]
     policy: Policy = field(default_factory=Policy)
     retention: Retention = field(default_factory=Retention)
+    keep: KeepRules = field(default_factory=KeepRules)
+    archive_dir: Path | None = None
 
 
 class Runtime:
@@ -88,6 +93,11 @@ class Runtime:
     def __json__(self) -> str:
         """`celery inspect stats` shows the transport's options, and this is one of them."""
         return "unlinker"
+
+    @property
+    def options(self) -> RuntimeOptions:
+        """What it was made from."""
+        return self._options
 
     @property
     def is_draining(self) -> bool:
@@ -256,13 +266,19 @@ class Runtime:
         await asyncio.sleep(0)  # acks noted by other threads arrive first
         await self._settler.wait_for_closing()
         await self._claims.flush()
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await _end(set(self._running))
         await self._transport.close()
         await self._queue.aclose()
         if self._store is not self._queue:
             await self._store.aclose()
+
+
+async def _end(tasks: "set[asyncio.Task[None]]") -> None:
+    """Cancel until it is heard: a `wait_for` of Python 3.11 that is done just then, as in redis-py, swallows it."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_EVERY)
 
 
 def _report_end(task: "asyncio.Task[None]") -> None:

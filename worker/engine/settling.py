@@ -15,6 +15,7 @@ from worker.engine.claims import Claims
 from worker.engine.entry import Entry, Left
 from worker.engine.group_commit import GroupCommit
 from worker.engine.open_chunk import OpenChunk, WaitingRow
+from worker.engine.postponing import next_ticket, why_of
 from worker.engine.results import celery_result, success
 from worker.stores import keys
 from worker.stores.deliveries import Deliveries
@@ -23,23 +24,16 @@ from worker.stores.records import Ending, Records, Status, StoredEnd
 from worker.stores.rows import RowEnding, Rows
 from worker.unlinking.attempts import as_json, noted
 from worker.unlinking.chunk import tally
-from worker.unlinking.decisions import Again, Ask, Decision, End, Park, Snooze, Ticket
+from worker.unlinking.decisions import Decision, End, Park
 from worker.unlinking.job import Job
 from worker.unlinking.outcome import Outcome
 
 log = structlog.get_logger(__name__)
-BACKOFF_BASE = 1.0  # seconds
-BACKOFF_CAP = 60.0
 SURPLUS = "its account has more at hand than it may send; other accounts go first"
 ENDINGS_AT_ONCE = 200
 ROWS_AT_ONCE = 2000
 REDIS_PAUSE = 0.5  # seconds between tries while Redis does not answer
 T = TypeVar("T")
-
-
-def backoff(attempts: int, random: Random) -> float:
-    """Seconds until the next attempt: exponential, full jitter, so that what failed together does not come together."""
-    return 0.2 + random.random() * min(BACKOFF_CAP, BACKOFF_BASE * 2.0**attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +183,10 @@ class Settler:
         before = noted(entry.ticket, decision, entry.request)
         ticket, status, seconds = next_ticket(before, decision, self._random)
         if entry.chunk is not None:
-            entry.chunk.waiting[entry.row] = WaitingRow(ticket, status, seconds, _why(decision))
+            entry.chunk.waiting[entry.row] = WaitingRow(ticket, status, seconds, why_of(decision))
             entry.settle(Left.WAITING)
             return
-        if not await self._records.defer(entry.claim, status, ticket, _why(decision)):
+        if not await self._records.defer(entry.claim, status, ticket, why_of(decision)):
             self.leave(entry)
             return
         await self._move(entry.claim, status, account, seconds)
@@ -270,31 +264,6 @@ def as_stored(outcome: Outcome, now: float) -> StoredEnd:
     """An outcome as the records keep it. `now`: Unix seconds."""
     evidence = json.dumps(outcome.as_evidence(), separators=(",", ":"))
     return StoredEnd(str(outcome.kind), evidence, json.dumps(celery_result(outcome, now)))
-
-
-def next_ticket(ticket: Ticket, decision: Decision, random: Random) -> tuple[Ticket, Status, float]:
-    """What the next attempt must know, where the job waits, and for how many seconds. Pure."""
-    match decision:
-        case Again(code=code, in_doubt=in_doubt):
-            tries = dict(ticket.tries)
-            if code is not None:
-                tries[code] = tries.get(code, 0) + 1
-            again = replace(ticket, attempts=ticket.attempts + 1, tries=tries, in_doubt=in_doubt, question=False)
-            return again, Status.DELAYED, backoff(ticket.attempts, random)
-        case Snooze(seconds=seconds, in_doubt=in_doubt):
-            return replace(ticket, in_doubt=in_doubt), Status.DELAYED, seconds * (1 + random.random())
-        case Ask(in_doubt=in_doubt, spend=spend, seconds=asked):
-            attempts = ticket.attempts + int(spend)
-            wait = backoff(ticket.attempts, random) if asked is None else asked * (1 + random.random())
-            return replace(ticket, attempts=attempts, in_doubt=in_doubt, question=True), Status.UNVERIFIED, wait
-        case Park(in_doubt=in_doubt, question=question):
-            return replace(ticket, in_doubt=in_doubt, question=question), Status.PARKED, 0.0
-        case End():
-            raise ValueError("a job that has ended does not wait")
-
-
-def _why(decision: Decision) -> str:
-    return "" if isinstance(decision, End) else decision.why
 
 
 async def insist(step: Callable[[], Awaitable[T]]) -> T:

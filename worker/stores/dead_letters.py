@@ -103,6 +103,20 @@ class DeadLetters:
             if record
         ]
 
+    def number(self) -> int:
+        """How many there are."""
+        return int(self._client.zcard(keys.DEAD))
+
+    def oldest(self, count: int) -> list[str]:
+        """Ids of the letters that ended first."""
+        found: Any = self._client.zrange(keys.DEAD, 0, count - 1) if count > 0 else []
+        return [job_id.decode() for job_id in found]
+
+    def drop(self, ids: Sequence[str]) -> int:
+        """Take letters out that are kept no longer; counted. How many this call took out."""
+        call = Call("drop", [keys.COUNTERS], [keys.JOB_PREFIX, self._retention.records, *ids])
+        return int(run_now(self._client, call))
+
     def discard(self, ids: Sequence[str], *, forget: bool = False) -> list[str]:
         """Take these letters out; those that this call took out. `forget`: their records go at once."""
         if not ids:

@@ -11,6 +11,7 @@ import redis
 
 from worker.stores import keys
 from worker.stores.journal_format import Ended, Event, Intended, Kept, read
+from worker.stores.scripts import Call, run_now
 from worker.unlinking.job import Relation
 
 AT_ONCE = 500  # entries read in one round trip
@@ -92,6 +93,8 @@ class Journal:
         """What was sent in that time and fits, each with its end; those without a known end come last."""
         open_deeds: dict[str, Deed] = {}
         for event in self.events(wanted.since):
+            if wanted.before is not None and event.at >= wanted.before and not open_deeds:
+                return  # no later event can tell anything of these
             match event:
                 case Intended() if event.id in open_deeds or not wanted.fits(event):
                     continue
@@ -116,14 +119,15 @@ class Journal:
                 return
             start = f"({found[-1][0].decode()}"
 
-    def older_than(self, moment: float) -> Iterator[Event]:
-        """What `forget` would cut off, oldest first."""
-        for entry_id, fields in self._entries("-", f"({int(moment * 1000)}"):
-            yield from read(entry_id, fields)
+    def begin(self) -> float | None:
+        """When its oldest entry was written, Unix seconds; None when it is empty."""
+        found: Any = self._client.xrange(keys.JOURNAL, count=1)
+        return int(found[0][0].split(b"-")[0]) / 1000 if found else None
 
     def forget(self, moment: float) -> int:
-        """Cut off what is older than a moment (Unix seconds); how many entries that were."""
-        return int(self._client.xtrim(keys.JOURNAL, minid=str(int(moment * 1000)), approximate=False))
+        """Cut off what is older than a moment (Unix seconds); how many entries that were. They are counted."""
+        call = Call("forget", [keys.JOURNAL, keys.COUNTERS], [int(moment * 1000)])
+        return int(run_now(self._client, call))
 
     def newest(self, relations: set[tuple[str, Relation]]) -> dict[tuple[str, Relation], Deed]:
         """The last deed at each of these relations (account, relation), whoever asked for it."""

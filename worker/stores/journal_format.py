@@ -170,10 +170,25 @@ def _ends(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:
 
 def _spans(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:
     chunk_id = fields[b"chunk"].decode()
-    for span in fields[b"spans"].split(b";"):
+    for span in read_spans(fields[b"spans"]):
+        outcome, proven = outcome_of(RowState(span.byte))
+        for row in range(span.first, span.first + span.count):
+            evidence = EVIDENCE.get(span.evidence.decode())
+            yield Ended(id=f"{chunk_id}:{row}", at=at, outcome=outcome, evidence=evidence, proven=proven)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSpan:
+    """Neighbouring rows of a chunk that ended alike."""
+
+    first: int  # within the chunk
+    count: int
+    byte: bytes  # of a RowState
+    evidence: bytes  # a key of EVIDENCE, or b""
+
+
+def read_spans(spans: bytes) -> Iterable[EndedSpan]:
+    """An entry's `spans`."""
+    for span in spans.split(b";"):
         first, count, byte, evidence = span.split(b",")
-        outcome, proven = outcome_of(RowState(byte))
-        for row in range(int(first), int(first) + int(count)):
-            yield Ended(
-                id=f"{chunk_id}:{row}", at=at, outcome=outcome, evidence=EVIDENCE.get(evidence.decode()), proven=proven
-            )
+        yield EndedSpan(int(first), int(count), byte, evidence)

@@ -135,14 +135,14 @@ def _letter_fields(ending: RowEnding) -> Fields:
         relation["restore"] = 1
     if ending.job is not None:
         relation = record_fields(ending.job)
+    if ending.chunk.restore:
+        relation["restore"] = 1
     fields: Fields = {
         "outcome": str(ending.outcome.kind),
         "evidence": json.dumps(ending.outcome.as_evidence(), separators=(",", ":")),
         "run": ending.chunk.run,
         "row": ending.chunk.first_row + ending.row,
     }
-    if ending.chunk.restore:
-        fields["restore"] = 1
     if ending.history:
         fields["history"] = ending.history
     return relation | fields

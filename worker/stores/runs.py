@@ -10,17 +10,18 @@ import redis
 
 from worker.stores import keys
 from worker.stores.records import Retention
-from worker.stores.scripts import AsyncRedis, Call, Word, run, run_now
+from worker.stores.scripts import Call, Word, run_now
 from worker.unlinking.job import Relation
 from worker.unlinking.runs import MOVES, Layout, RunState, Steering, chunk_id
 
 CHUNKS_AT_ONCE = 50  # stored or read in one round trip
 LOADING_KEPT = 86400  # seconds a half loaded run is kept
-FEEDING_LEASE = 2000  # ms one worker has to put chunks into the queue
-MOST_AHEAD = 24_000  # rows on their way, of one run
-LEAST_AHEAD = 1000
 OUTCOMES = ("unlinked", "already_absent", "restored", "already_present", "cancelled", "dead", "expired")
 Row = list[Any]  # [relationtype, parentid, childid], and what else the task takes
+
+
+class RowsMissing(Exception):
+    """Some rows of a run are not stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class RunTerms:
     because: str
     source: str = ""
     plan: str = ""  # path of the plan's file
+    plan_sha256: str = ""  # as its head has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,62 +205,14 @@ class Runs:
         return None if stored is None else unpack(stored)
 
     def rows(self, each: Run) -> Iterator[Row]:
-        """What the run was given to do, in its order."""
+        """What the run was given to do, in its order. Raises RowsMissing."""
         for start in range(0, each.layout.chunks, CHUNKS_AT_ONCE):
             numbers = [str(number) for number in range(start, min(start + CHUNKS_AT_ONCE, each.layout.chunks))]
             stored: Any = self._client.hmget(keys.run_rows(each.id), numbers)
             for packed in stored:
+                if packed is None:
+                    raise RowsMissing(f"the rows of run {each.id} are not all stored, not yet or no longer")
                 yield from unpack(packed)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What looking after a run came to."""
-
-    state: str
-    first: int = 0  # chunk that may be fed next
-    count: int = 0  # how many may be
-
-
-class RunFeed:
-    """A worker's view. Raises redis.exceptions.RedisError."""
-
-    def __init__(self, client: AsyncRedis, retention: Retention, me: str) -> None:
-        self._client = client
-        self._retention = retention
-        self._me = me
-
-    async def open_runs(self) -> list[str]:
-        """Those to look after."""
-        members: Any = await self._client.smembers(keys.RUNS_OPEN)
-        return sorted(name.decode() for name in members)
-
-    async def look(self, run_id: str) -> Look:
-        """End it, stop it, or say what may be fed."""
-        account: Any = await self._client.hget(keys.run(run_id), "account")
-        names = [
-            keys.run(run_id),
-            keys.RUNS_OPEN,
-            keys.run_slot((account or b"").decode()),
-            keys.run_pace(run_id),
-            keys.run_rows(run_id),
-        ]
-        arguments: list[Word] = [run_id, self._me, FEEDING_LEASE, MOST_AHEAD, LEAST_AHEAD, self._retention.runs]
-        state, *span = await run(self._client, Call("run_look", names, arguments))
-        return Look(state.decode(), *span)
-
-    async def chunks(self, run_id: str, first: int, count: int) -> tuple[Run, list[list[Row]]]:
-        """The rows of some chunks, and the run they are of."""
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.hgetall(keys.run(run_id))
-        pipeline.hmget(keys.run_rows(run_id), [str(number) for number in range(first, first + count)])
-        stored, packed = await pipeline.execute()
-        fields = {name.decode(): value.decode(errors="replace") for name, value in stored.items()}
-        return Run(run_id, fields), [unpack(each) for each in packed]
-
-    async def fed(self, run_id: str, first: int, count: int) -> None:
-        """These chunks lie in the queue."""
-        await run(self._client, Call("run_fed", [keys.run(run_id)], [first, count]))
 
 
 def row_of(relation: Relation) -> Row:
@@ -305,6 +259,7 @@ def _fields(terms: RunTerms) -> dict[str, str | int | float]:
         "because": terms.because,
         "source": terms.source,
         "plan": terms.plan,
+        "plan_sha256": terms.plan_sha256,
     }
 
 

@@ -9,22 +9,12 @@ from typing import Any
 import redis
 
 from worker.stores import keys
+from worker.stores.job_document import job_document
 from worker.stores.records import Fields, Retention, Status, record_fields
 from worker.stores.scripts import Call, Word, run_now
 from worker.unlinking.job import Job
 
 WISHES_AT_ONCE = 200  # a script of so many takes about 5 ms of Redis
-NUMBERS = ("parentid", "childid", "attempts", "deaths", "replays")
-LINKS = ("replay_of", "replays", "replayed_as", "replayed_at", "discarded_at")  # between a dead letter and its replay
-MOMENTS = (
-    "first_seen",
-    "ended_at",
-    "sent_at",
-    "not_after",
-    "deadline",
-    "replayed_at",
-    "discarded_at",
-)  # ms in the record, seconds outside
 
 
 class Accepted(StrEnum):
@@ -40,7 +30,8 @@ class Cancelled(StrEnum):
     """What became of taking a wish back."""
 
     CANCELLED = "cancelled"
-    TOO_LATE = "too_late"  # its request is out
+    TOO_LATE = "too_late"  # its request is out, or one of a chunk's rows was sent
+    DOUBT = "doubt"  # an earlier request may have been carried out, and nobody knows yet
     ENDED = "ended"
     UNKNOWN = "unknown"
 
@@ -87,11 +78,14 @@ class Wishes:
             found += [Accepted(word.decode()) for word in words]
         return found
 
-    def cancel(self, job_id: str, result: Mapping[str, object]) -> Cancelled:
-        """Take a wish back; durable, and effective until the last moment before the request."""
+    def cancel(self, job_id: str, result: Mapping[str, object], unclaimed: Fields | None = None) -> Cancelled:
+        """Take a wish back; durable, and effective until the last moment before the request.
+
+        `unclaimed`: the fields of the record of a stranger's job that lies in the queue and was never claimed.
+        """
         record = self._record(job_id)
         relation = "{account}:{relationtype}:{parentid}:{childid}".format_map(_Missing(record))
-        names = [keys.job(job_id), keys.COUNTERS, keys.OPEN_PREFIX + relation]
+        names = [keys.job(job_id), keys.COUNTERS, keys.OPEN_PREFIX + relation, keys.rows(job_id)]
         arguments: list[Word] = [
             job_id,
             keys.JOB_PREFIX,
@@ -101,6 +95,8 @@ class Wishes:
             self._retention.results,
             self._retention.records,
         ]
+        for field_ in (unclaimed or {}).items():
+            arguments += field_
         return Cancelled(run_now(self._client, Call("cancel", names, arguments)).decode())
 
     def document(self, job_id: str) -> dict[str, object] | None:
@@ -112,32 +108,7 @@ class Wishes:
         status = record["status"]
         if joined and status != Status.ENDED:
             status = self._record(joined).get("status", status)
-        document: dict[str, object] = {"id": job_id}
-        for name in ("relationtype", "parentid", "childid", "account"):
-            document[name] = _value(name, record.get(name))
-        if "restore" in record:
-            document["action"] = "restore"
-        document["status"] = "ended" if "outcome" in record else status
-        evidence = json.loads(record.get("evidence", "{}"))
-        if "outcome" in record:
-            document["outcome"] = record["outcome"]
-        document |= evidence
-        for name in (
-            "requested_by",
-            "attempts",
-            "why",
-            "joined",
-            "first_seen",
-            "sent_at",
-            "ended_at",
-            "not_after",
-            *LINKS,
-        ):
-            if name in record:
-                document[name] = _value(name, record[name])
-        if "reason" in record and "reason" not in evidence:
-            document["wish_reason"] = record["reason"]
-        return document
+        return job_document(job_id, record, status)
 
     def _record(self, job_id: str) -> dict[str, str]:
         stored: Any = self._client.hgetall(keys.job(job_id))
@@ -157,13 +128,3 @@ def _enqueue_call(wishes: Sequence[Wish], retention: Retention) -> Call:
 class _Missing(dict[str, str]):
     def __missing__(self, key: str) -> str:
         return ""
-
-
-def _value(name: str, text: str | None) -> object:
-    if text is None:
-        return None
-    if name in NUMBERS:
-        return int(text)
-    if name in MOMENTS:
-        return int(float(text)) / 1000
-    return text

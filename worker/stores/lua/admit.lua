@@ -17,9 +17,13 @@ local function held_by_another(other, claim, from)
 end
 
 local function admit(record, claim, from, expires, words)
-  local f = redis.call('HMGET', record, 'status', 'claim', 'carries', 'first_seen', 'not_after', 'account')
+  local f = redis.call('HMGET', record, 'status', 'claim', 'carries', 'first_seen', 'not_after', 'account', 'outcome')
   local status, first_seen = f[1], f[4]
-  if status == 'ended' and not f[3] then return {'ended'} end
+  if status == 'ended' and not f[3] then
+    -- taken back while its message was queued: only now is the message gone, and the record may go some time
+    if f[7] == 'cancelled' then redis.call('EXPIRE', record, 691200, 'NX') end
+    return {'ended'}
+  end
   if held_by_another(f[2], claim, from) then return {'duplicate'} end
   if not f[6] then
     redis.call('HSET', record, unpack(words)) -- a stranger's job, seen for the first time

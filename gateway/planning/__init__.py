@@ -1,0 +1,1 @@
+"""From an operator's list or rule to a plan."""

@@ -1,0 +1,43 @@
+"""`unlinker.redrive`: one pass of housekeeping. A scheduler sends it every few minutes; it may run twice at once."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.housekeeping import Housekeeping, Patience
+from tasks.redriving import Redriver
+from tasks.replay import Replayer
+from worker.engine.coroutine_task import CoroutineTask
+from worker.engine.runtime import Runtime
+from worker.stores.archive import Archive
+from worker.stores.clearing import Clearing
+from worker.stores.connecting import connect
+from worker.stores.dead_letters import DeadLetters
+from worker.stores.wishes import Wishes
+from worker.unlinking.redriving import RedrivePolicy
+
+NAME = "unlinker.redrive"
+PASS = 45.0  # seconds a pass may take, less than its lease; what is left is the next one's
+
+
+class Redrive(CoroutineTask):
+    """No arguments. The result: {"redriven": n, "letters_dropped": n, "journal_dropped": n}, or {"busy": true}."""
+
+    name = NAME
+
+    async def body(self, runtime: Runtime, request: Mapping[str, Any]) -> object:
+        """In a thread of its own: the stores of this are without a loop."""
+        return await asyncio.to_thread(_keep_house, runtime)
+
+
+def _keep_house(runtime: Runtime) -> dict[str, object]:
+    options = runtime.options
+    with connect(options.records_url) as client:
+        may_go_on = Patience(PASS, lambda: runtime.is_draining)
+        archive = None if options.archive_dir is None else Archive(options.archive_dir, lambda: secrets.token_hex(4))
+        redriver = Redriver(DeadLetters(client), Replayer(Wishes(client), time.time), RedrivePolicy(), time.time)
+        clearing = Clearing(client, options.keep, archive, may_go_on)
+        housekeeping = Housekeeping(client=client, redriver=redriver, clearing=clearing, may_go_on=may_go_on)
+        return housekeeping.run(time.time())
