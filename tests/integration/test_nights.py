@@ -14,6 +14,7 @@ from gateway.exits import CommandError, Exit
 from gateway.reconciling.approving import Approval, approve
 from gateway.reconciling.ledger import ledger_of
 from gateway.reconciling.night_plan import planned_pairs
+from gateway.reconciling.night_work import NightWork
 from sandbox import Sandbox
 from sandbox.faults import Rule
 from tests.nights import DAY, HOUR, KIND, Office, berlin, settings_for
@@ -22,6 +23,7 @@ from worker.stores import keys
 from worker.stores.halts import Halt, HaltedBy, encode
 from worker.stores.nights import NightLost, Nights, Opened
 from worker.unlinking.night import Night, NightStatus, night_id
+from worker.unlinking.type_rules import TypeRules
 
 LINKS = [(KIND, parent, child) for parent in (1, 2, 3) for child in (10, 11, 12)]
 
@@ -171,6 +173,14 @@ async def test_an_account_that_is_halted_or_not_there(office: Office) -> None:
     assert (night.status, "halted" in night.why) == (NightStatus.ABORTED, True)
     office.policy = replace(office.policy, account="second")
     assert (await office.now()).why == "account 'second' is not set here"
+
+
+async def test_a_protected_type_is_left_alone(office: Office) -> None:
+    office.parts = replace(office.parts, rules=TypeRules.of([], [KIND]))
+    office.work = NightWork(office.parts)
+    office.write(mode="apply")
+    night = await office.now()
+    assert night.why == f"links of {KIND} are protected by UNLINKER_PROTECTED_TYPES"
 
 
 # slots

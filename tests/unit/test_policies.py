@@ -334,6 +334,10 @@ def test_the_command_looks_at_what_the_file_names(
     accounts = "".join(f'[accounts.{name}]\ntoken = "t"\nsecret = "s"\n' for name in ("second", "default"))
     (tmp_path / "accounts.toml").write_text(accounts)
     monkeypatch.setenv("UNLINKER_POLICIES_FILE", str(path))
+    monkeypatch.setenv("UNLINKER_ALLOWED_TYPES", "calendar:address")
+    assert run(["reconcile", "check"]) == 2
+    assert "policies.x.relationtype: links of estate:address:interested are not in" in capsys.readouterr().err
+    monkeypatch.delenv("UNLINKER_ALLOWED_TYPES")
     assert run(["reconcile", "check"]) == 0
     assert _policies(path, load_settings()).text == "2: sold-estates, x"
     output = capsys.readouterr()
