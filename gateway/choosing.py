@@ -27,6 +27,7 @@ class Choice:
     wanted: Filter
     named: Named | None
     leave_out: frozenset[str]  # reasons
+    begin: str  # cursor: what ended later is not meant, so that no more is moved than was counted
 
     def document(self) -> dict[str, object]:
         """For the audit."""
@@ -40,17 +41,16 @@ class Choice:
             out = sum(letter.reason in self.leave_out for letter in self.named.letters)
             return len(self.named.letters) - out, out
         reasons = self.leave_out if self.wanted.reason is None else self.leave_out & {self.wanted.reason}
-        out = sum(self.letters.count(replace(self.wanted, reason=name)) for name in reasons)
-        return self.letters.count(self.wanted) - out, out
+        out = sum(self.letters.count(replace(self.wanted, reason=name), self.begin) for name in reasons)
+        return self.letters.count(self.wanted, self.begin) - out, out
 
     def walk(self) -> Iterator[Sequence[Letter]]:
-        """The letters in portions; none that ended after the walk began, so that nothing is moved round in circles."""
+        """The letters in portions."""
         if self.named is not None:
             yield [letter for letter in self.named.letters if letter.reason not in self.leave_out]
             return
-        begin = self.letters.now()
         for wanted in self._filters():
-            yield from self.letters.walk(wanted, begin)
+            yield from self.letters.walk(wanted, self.begin)
 
     def _filters(self) -> list[Filter]:
         """By reason, so that what is left out need not be read."""
@@ -84,4 +84,5 @@ def choose(
     """From a command's arguments. Raises CommandError."""
     if ids and wanted.document():
         raise CommandError(Exit.BAD_INPUT, "name letters or give a filter, not both")
-    return Choice(letters, wanted, name_letters(letters, wishes, ids) if ids else None, leave_out)
+    named = name_letters(letters, wishes, ids) if ids else None
+    return Choice(letters, wanted, named, leave_out, letters.now())

@@ -4,6 +4,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 import redis.asyncio
@@ -11,6 +12,12 @@ import redis.asyncio
 from config.embedded_valkey import ensure_running, stop
 from sandbox import Sandbox
 from tests.harness import House
+
+# the first text on a new machine takes hypothesis seconds, and tests must not depend on the machine's speed
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -12,6 +12,7 @@ import typer
 from config.accounts import load_accounts
 from config.settings import Settings, load_settings
 from gateway import operator
+from gateway.composition import type_rules
 from gateway.exits import CommandError, Exit
 from gateway.filters import Json
 from gateway.output import note, print_json
@@ -21,7 +22,7 @@ from gateway.reconciling.night_work import NightWork
 from gateway.reconciling.parts import NightParts, open_night_parts
 from gateway.reconciling.policy_file import examine_policies, load_policies
 from gateway.reconciling.report import Report, approval_command, text
-from gateway.reconciling.surroundings import check_surroundings
+from gateway.reconciling.surroundings import Surroundings, check_surroundings
 from gateway.reconciling.truth_work import TruthWork
 from worker.unlinking.job import DEFAULT_ACCOUNT
 from worker.unlinking.night import Night, NightStatus, concern
@@ -66,7 +67,8 @@ def examine(path: Path, settings: Settings) -> tuple[list[str], list[Fault]]:
         policies, faults = examine_policies(path)
     except PolicyFileError as error:
         return [], list(error.faults)
-    check_surroundings(policies, faults, list(load_accounts(settings)), os.environ)
+    here = Surroundings(list(load_accounts(settings)), type_rules(settings), os.environ)
+    check_surroundings(policies, faults, here)
     return list(policies.by_name), PolicyFileError(path, faults.found).faults
 
 

@@ -33,6 +33,8 @@ class Planner:
         account = self._parts.accounts.get(policy.account)
         if account is None:
             raise Unusable(f"account {policy.account!r} is not set here")
+        if (refusal := self._parts.rules.refusal(policy.relationtype)) is not None:
+            raise Unusable(f"links of {policy.relationtype} are {refusal}")
         async with self._parts.desk(account) as desk:
             sources = Sources(self._parts.environ, desk)
             return await find(policy, sources, desk, self._parts.unlinked_before)

@@ -89,6 +89,8 @@ class NightWork:
             meaning=policy.meaning,
             missed=wish.missed,
         )
+        if before is not None and before.id == night.id:
+            return before  # somebody wants two within a second
         if wish.late:
             hours = policy.timing.catch_up / 3600
             why = f"nobody was up at {moment(wish.slot, policy.timing.zone)}, nor within {hours:g} h"

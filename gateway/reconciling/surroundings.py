@@ -1,6 +1,7 @@
 """What a policies file relies on and does not hold: accounts, files, secrets. For `reconcile check`."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.reconciling.faults import Faults
@@ -16,19 +17,29 @@ from worker.unlinking.policies import (
     Source,
     SqlSource,
 )
+from worker.unlinking.type_rules import TypeRules
 
 
-def check_surroundings(
-    policies: Policies, faults: Faults, accounts: Collection[str], environ: Mapping[str, str]
-) -> None:
-    """Adds what is missing on this machine."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What there is on this machine."""
+
+    accounts: Collection[str]
+    rules: TypeRules
+    environ: Mapping[str, str]
+
+
+def check_surroundings(policies: Policies, faults: Faults, here: Surroundings) -> None:
+    """Adds what is missing, and what may not be."""
     for policy in policies.by_name.values():
         path = ("policies", policy.name)
-        if policy.account not in accounts:
-            known = ", ".join(sorted(accounts)) or "none"
+        if (refusal := here.rules.refusal(policy.relationtype)) is not None:
+            faults.add((*path, "relationtype"), f"links of {policy.relationtype} are {refusal}")
+        if policy.account not in here.accounts:
+            known = ", ".join(sorted(here.accounts)) or "none"
             faults.add((*path, "account"), f"account {policy.account!r} is not set here; known: {known}")
         for where, source in _sources(policy):
-            for key, sentence in _missing(source, environ):
+            for key, sentence in _missing(source, here.environ):
                 faults.add((*path, where, *key), sentence)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.exits import CommandError
+from gateway.reconciling import night_run
 from gateway.reconciling.approving import Approval, approve
 from gateway.reconciling.night_work import NightWork
 from tests.harness import House
@@ -203,6 +205,36 @@ async def test_a_night_that_is_killed_anywhere_ends_as_if_it_were_not(house: Hou
     assert 1 <= untouched <= 6
     stats = house.sandbox.call("GET", "stats")
     assert stats["deleted"] == 24 * done
+
+
+async def test_who_was_held_up_before_a_run_does_not_start_it_a_second_time(
+    house: House, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process sleeps just before it starts the run; another takes over, and does the night; the first wakes up."""
+    office.write(**APPLY)
+    asleep, wake = threading.Event(), threading.Event()
+    launch = night_run._launch
+
+    def sleep_first(*arguments: Any) -> None:
+        if not asleep.is_set():
+            asleep.set()
+            wake.wait(60)
+        launch(*arguments)
+
+    monkeypatch.setattr(night_run, "_launch", sleep_first)
+    first = asyncio.create_task(office.now())
+    while not asleep.is_set():
+        await asyncio.sleep(0.02)
+    house.client.delete(keys.night_lease("sold"))
+    (night,) = office.nights()
+    night = await ended(office, await office.work.look_at(office.policy, night))
+    assert (night.status, night.counts["unlinked"]) == (NightStatus.DONE, 30)
+    house.sandbox.add_links([(KIND, 1, 10)])  # somebody makes a link anew, and means it
+    wake.set()
+    await first
+    await asyncio.sleep(1)
+    assert there(house) == {(KIND, 1, 10)}
+    assert office.nights() == [night], "and who lost the lease wrote nothing"
 
 
 async def test_the_command_line_from_plan_to_report(house: House, office: Office, tmp_path: Path) -> None:

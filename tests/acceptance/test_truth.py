@@ -190,6 +190,7 @@ async def test_a_pass_that_could_not_look_is_made_up_for(
     unlinked(house, (KIND, 1, 10))
     house.sandbox.add_links([(KIND, 1, 10)])
     house.sandbox.fault("action_code", None, params={"code": 170})
+    office.clock.now += 3 * 86400
     night = await a_pass(office)
     assert (night.status, night.counts["unread"], night.counts["resurrected"]) == (NightStatus.DONE, 1, 0)
     assert office.told.titles == ["truth:default: 1 link could not be looked at"]

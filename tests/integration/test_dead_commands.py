@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 import redis
 
+from gateway import choosing
 from gateway.cli import run
 from tests.ends import die
 from worker.stores import keys
+from worker.stores.dead_letters import DeadLetters
 from worker.stores.journal_format import pack_jobs
+from worker.stores.letter import Filter
+from worker.stores.wishes import Wishes
 from worker.unlinking.errors import REASONS
 from worker.unlinking.job import Job, Relation
 from worker.unlinking.outcome import EXPIRED, Outcome, dead
@@ -218,12 +222,10 @@ def test_what_died_again_meanwhile_is_not_moved_round_in_circles(shell: Shell) -
     """The letters of one reason after the other are walked; none that ended after the walk began is met."""
     shell.die(3, RIGHT)
     shell.die(2, WRONG)
-    from gateway import choosing
-    from worker.stores.dead_letters import DeadLetters
-    from worker.stores.letter import Filter
-
     letters = DeadLetters(shell.client)
-    choice = choosing.Choice(letters, Filter(), None, frozenset({"UnknownRelationType"}))
+    choice = choosing.choose(letters, Wishes(shell.client), Filter(), None, frozenset({"UnknownRelationType"}))
+    shell.die(1, RIGHT)
+    assert choice.count() == (3, 2), "no more is moved than was counted"
     met = 0
     for some in choice.walk():
         met += len(some)

@@ -14,14 +14,16 @@ from gateway.exits import CommandError, Exit
 from gateway.reconciling.approving import Approval, approve
 from gateway.reconciling.ledger import ledger_of
 from gateway.reconciling.night_plan import planned_pairs
+from gateway.reconciling.night_work import NightWork
 from sandbox import Sandbox
 from sandbox.faults import Rule
 from tests.nights import DAY, HOUR, KIND, Office, berlin, settings_for
 from worker.engine import polite_api
 from worker.stores import keys
 from worker.stores.halts import Halt, HaltedBy, encode
-from worker.stores.nights import NightLost, Nights
+from worker.stores.nights import NightLost, Nights, Opened
 from worker.unlinking.night import Night, NightStatus, night_id
+from worker.unlinking.type_rules import TypeRules
 
 LINKS = [(KIND, parent, child) for parent in (1, 2, 3) for child in (10, 11, 12)]
 
@@ -173,6 +175,14 @@ async def test_an_account_that_is_halted_or_not_there(office: Office) -> None:
     assert (await office.now()).why == "account 'second' is not set here"
 
 
+async def test_a_protected_type_is_left_alone(office: Office) -> None:
+    office.parts = replace(office.parts, rules=TypeRules.of([], [KIND]))
+    office.work = NightWork(office.parts)
+    office.write(mode="apply")
+    night = await office.now()
+    assert night.why == f"links of {KIND} are protected by UNLINKER_PROTECTED_TYPES"
+
+
 # slots
 
 
@@ -245,6 +255,14 @@ async def test_a_night_by_hand_is_no_slot(office: Office) -> None:
         ended_at=office.clock.now,
         story=office.nights()[1].story,
     )
+
+
+async def test_two_wishes_within_a_second_are_one_night(office: Office) -> None:
+    night = await office.now()
+    assert await office.work.now(office.policy) == night
+    office.parts.nights.take("sold", "me")
+    assert office.parts.nights.begin("me", replace(night, status=NightStatus.DONE)) is Opened.EXISTS
+    assert office.parts.nights.get(night.id) == night
 
 
 async def test_a_plan_that_nobody_approved_expires(office: Office) -> None:

@@ -10,6 +10,15 @@ from gateway.cli import run
 from gateway.commands.doctor import _policies
 from gateway.reconciling.faults import PolicyFileError
 from gateway.reconciling.policy_file import load_policies
+from gateway.reconciling.tables import (
+    BrakesTable,
+    HttpTable,
+    KeepTable,
+    PolicyTable,
+    ScopeTable,
+    SqlTable,
+    TruthTable,
+)
 from worker.onoffice.pages import Condition
 from worker.unlinking.policies import (
     FileSource,
@@ -325,6 +334,10 @@ def test_the_command_looks_at_what_the_file_names(
     accounts = "".join(f'[accounts.{name}]\ntoken = "t"\nsecret = "s"\n' for name in ("second", "default"))
     (tmp_path / "accounts.toml").write_text(accounts)
     monkeypatch.setenv("UNLINKER_POLICIES_FILE", str(path))
+    monkeypatch.setenv("UNLINKER_ALLOWED_TYPES", "calendar:address")
+    assert run(["reconcile", "check"]) == 2
+    assert "policies.x.relationtype: links of estate:address:interested are not in" in capsys.readouterr().err
+    monkeypatch.delenv("UNLINKER_ALLOWED_TYPES")
     assert run(["reconcile", "check"]) == 0
     assert _policies(path, load_settings()).text == "2: sold-estates, x"
     output = capsys.readouterr()
@@ -335,3 +348,15 @@ def test_the_command_looks_at_what_the_file_names(
 def test_no_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["reconcile", "check"]) == 2
     assert "UNLINKER_POLICIES_FILE" in capsys.readouterr().err
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "reconcile.md"
+
+
+def test_the_example_of_the_docs_is_a_policies_file_and_every_key_is_told(tmp_path: Path) -> None:
+    docs = DOCS.read_text()
+    example = docs.split("```toml\n")[1].split("```")[0]
+    assert list(load_policies(written(tmp_path, example)).by_name) == ["sold-estates"]
+    for table in (PolicyTable, ScopeTable, KeepTable, BrakesTable, SqlTable, HttpTable, TruthTable):
+        for name in table.model_fields:
+            assert name in docs, f"{table.__name__}.{name}"

@@ -14,7 +14,7 @@ from worker.engine import envelope
 from worker.stores import keys
 from worker.stores.deliveries import Deliveries
 from worker.stores.run_feed import Look, RunFeed
-from worker.stores.runs import Row, Run
+from worker.stores.runs import Row, RowsMissing, Run
 from worker.unlinking.runs import RunState, chunk_id
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,12 @@ class Conductor:
                 await self._deliveries.unpark_run(run_id, UNPARK_AT_ONCE)
             if look.count:
                 # whoever dies in between leaves chunks that are put there twice, and run once
-                await self._put_into_queue(run_id, look)
+                try:
+                    await self._put_into_queue(run_id, look)
+                except RowsMissing as error:
+                    log.warning("a bulk run is stopped", run=run_id, why=str(error))
+                    await self._feed.stop(run_id, str(error))
+                    continue
                 await self._feed.fed(run_id, look.first, look.count)
         return bool(runs)
 

@@ -36,15 +36,10 @@ class DeadLetters:
 
     def page(self, wanted: Filter, cursor: str = "", size: int = PAGE) -> Page:
         """The letters that fit, newest first. A page may be short; only an empty cursor is the end."""
-        bounds = self._bounds(wanted)
+        bounds = self._bounds(wanted, cursor)
         if bounds is None:
             return Page((), "")
-        low, high = bounds
-        if cursor:
-            high = min(high, int(cursor) - 1)
-        if high < low:
-            return Page((), "")
-        found = self._run("dead_page", size, low, high, *wanted.ids, *wanted.values)
+        found = self._run("dead_page", size, *bounds, *wanted.ids, *wanted.values)
         following, *ids = (word.decode() for word in found)
         return Page(tuple(self.read(ids)), following)
 
@@ -65,9 +60,9 @@ class DeadLetters:
         newest: Any = self._client.zrange(keys.DEAD, -1, -1, withscores=True)
         return str(int(newest[0][1]) + 1) if newest else "0"
 
-    def count(self, wanted: Filter) -> int:
-        """How many fit."""
-        bounds = self._bounds(wanted)
+    def count(self, wanted: Filter, cursor: str = "") -> int:
+        """How many fit; `cursor` as of `walk`."""
+        bounds = self._bounds(wanted, cursor)
         count = 0
         while bounds is not None:
             low, high = bounds
@@ -125,10 +120,13 @@ class DeadLetters:
         taken = self._run("discard", keys.JOB_PREFIX, kept, *ids)
         return [job_id for job_id, done in zip(ids, taken, strict=True) if done]
 
-    def _bounds(self, wanted: Filter) -> tuple[int, int] | None:
+    def _bounds(self, wanted: Filter, cursor: str) -> tuple[int, int] | None:
         since, before = ("" if moment is None else int(moment * 1000) for moment in (wanted.since, wanted.before))
         low, high = self._run("dead_bounds", keys.JOB_PREFIX, since, before)
-        return (int(low), int(high)) if low and high else None
+        if not low or not high:
+            return None
+        highest = min(int(high), int(cursor) - 1) if cursor else int(high)
+        return (int(low), highest) if int(low) <= highest else None
 
     def _run(self, script: str, *arguments: Word) -> Any:
         return run_now(self._client, Call(script, [], arguments))

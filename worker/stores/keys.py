@@ -102,9 +102,10 @@ def run(run_id: str) -> str:
     return RUN_PREFIX + run_id
 
 
-def run_rows(run_id: str) -> str:
-    """Hash: number of a chunk -> its rows, compressed."""
-    return f"{RUN_PREFIX}{run_id}:rows"
+def run_rows(run_id: str, first: int, size: int) -> str:
+    """Hash: number of a chunk -> its rows, compressed. How they are cut is a part of its name: whoever stores the rows
+    of the same plan at the same time, cut the same or another way, overwrites nothing with anything else."""
+    return f"{RUN_PREFIX}{run_id}:rows:{first}:{size}"
 
 
 def run_pace(run_id: str) -> str:
