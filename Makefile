@@ -25,8 +25,9 @@ demo: $(STAMP)
 serve: $(STAMP)
 	@$(BIN)/python -m gateway.demo serve
 
+# two at once: most tests wait for processes of their own
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP)
 	@$(BIN)/ruff check .

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     onoffice_secret: SecretStr | None = None  # 64 characters
     onoffice_secret_file: Path | None = None
     accounts_file: Path | None = None  # TOML, further accounts
+    policies_file: Path | None = None  # TOML, what should not exist; see docs/reconcile.md
 
     requests_per_second: float = Field(5.0, gt=0, le=100_000)  # per account, all workers together
     actions_per_request: int = Field(50, ge=1, le=500)
@@ -78,6 +79,16 @@ class Settings(BaseSettings):
     archive_dir: Path | None = None  # where a file is written of what is dropped; unset: it is only counted and audited
     allowed_types: Names = ()  # relation types that bulk work may delete; none named: all
     protected_types: Names = ()  # relation types that bulk work never deletes
+    notify_webhook: SecretStr | None = None  # address that gets JSON when something needs a person
+    notify_webhook_file: Path | None = None
+    notify_email: str | None = None  # who gets e-mail then; several with commas
+    notify_email_from: str | None = None
+    notify_smtp_host: str | None = None
+    notify_smtp_port: int = Field(587, ge=1, le=65535)
+    notify_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    notify_smtp_user: str | None = None
+    notify_smtp_password: SecretStr | None = None
+    notify_smtp_password_file: Path | None = None
 
     log_format: Literal["json", "console"] = "console"
 

@@ -17,6 +17,8 @@ from gateway.commands import (
     history,
     jobs,
     processes,
+    reconcile,
+    reconcile_status,
     undo_plan,
     undo_run,
 )
@@ -59,8 +61,11 @@ undo = typer.Typer(help="Bring deleted links back, as far as onOffice allows.", 
 undo.command()(undo_plan.plan)
 undo.command()(undo_run.apply)
 app.add_typer(undo, name="undo")
+reconcile.app.command()(reconcile_status.status)
+app.add_typer(reconcile.app, name="reconcile")
 app.command()(doctor.doctor)
 app.command()(processes.worker)
+app.command()(processes.scheduler)
 app.command()(processes.sandbox)
 
 

@@ -28,6 +28,10 @@ def target(settings: Settings, account: Account) -> str:
     return hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
+class AccountTaken(CommandError):
+    """Another run has the account; later it may be free."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """A plan that somebody wants carried out."""
@@ -115,7 +119,7 @@ class Launch:
         if word == "missing":
             raise CommandError(Exit.UNREACHABLE, "the run's rows were lost on the way to Redis; apply the plan again")
         if word not in ("started", "exists"):
-            raise CommandError(
+            raise AccountTaken(
                 Exit.BRAKE,
                 f"run {word} has account {head.account!r}, and there is one run an account at a time; wait for it "
                 f"(`unlinker bulk status {word} --follow`), or `unlinker bulk cancel {word}`",

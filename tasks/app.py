@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
+from tasks.reconcile import Reconcile, Reconciler
 from tasks.redrive import Redrive
 from tasks.undo import NAME as UNDO
 from tasks.undo import Undo
@@ -29,9 +30,10 @@ class UnlinkerApp(Celery):
     """A Celery app with the loop-side objects of its process."""
 
     runtime: Runtime
+    reconciler: Reconciler | None = None  # who looks after nights; set by who makes the app
 
 
-TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo, Redrive)
+TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo, Redrive, Reconcile)
 
 
 def make_worker_app(

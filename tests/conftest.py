@@ -1,8 +1,10 @@
 """Fixtures for all tests. The Valkey is a real one from a wheel; a missing service is an error, never a skip."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 import redis.asyncio
@@ -10,6 +12,19 @@ import redis.asyncio
 from config.embedded_valkey import ensure_running, stop
 from sandbox import Sandbox
 from tests.harness import House
+
+# the first text on a new machine takes hypothesis seconds, and tests must not depend on the machine's speed
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def processes_can_be_interrupted() -> None:
+    """A shell starts what runs in its background with Ctrl-C ignored, and our processes would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

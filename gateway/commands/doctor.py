@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from config.accounts import load_accounts
 from config.settings import Settings, dotenv_names, load_settings, unknown_names
 from gateway.checks import Finding, check_api, check_archive, check_engine, check_redis
+from gateway.commands.reconcile import examine
 from gateway.composition import connect, find_urls
 from gateway.exits import Exit
 from gateway.output import print_json, print_table
@@ -43,9 +45,18 @@ def _examine(settings: Settings) -> list[Finding]:
     for url in sorted({urls.records, urls.queue}):
         findings += check_redis(connect(url))
     accounts = load_accounts(settings)
+    if settings.policies_file is not None:
+        findings.append(_policies(settings.policies_file, settings))
     if not accounts:
         advice = "set UNLINKER_ONOFFICE_TOKEN and UNLINKER_ONOFFICE_SECRET, or UNLINKER_ACCOUNTS_FILE"
         findings.append(Finding("accounts", False, "none is set", advice))
     for account in accounts.values():
         findings += asyncio.run(check_api(settings, account))
     return findings
+
+
+def _policies(path: Path, settings: Settings) -> Finding:
+    names, faults = examine(path, settings)
+    if not faults:
+        return Finding("policies", True, f"{len(names)}: {', '.join(names)}")
+    return Finding("policies", False, f"{len(faults)} faults: {faults[0].sentence(path)}", "unlinker reconcile check")

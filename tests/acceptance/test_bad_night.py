@@ -120,6 +120,17 @@ def test_a_bad_night_is_repaired_from_the_command_line(house: House) -> None:
     assert discarded["moved"] == EACH
     assert letters(house)["count"] == 0
     assert_the_books_are_right(house, start)
+    undo_the_run(house, start)
+    assert house.sandbox.links() == start
+
+
+def undo_the_run(house: House, start: frozenset[Link]) -> None:
+    """All of it was a mistake: the run's own rows and what was replayed of it come back."""
+    plan = str(house.home / "undo.plan.jsonl")
+    planned = house.ask("undo", "plan", "--run", RUN, "--because", "wrong night", "--out", plan)
+    assert planned["rows"] == len(start), planned
+    undone = house.ask("undo", "apply", plan, "--yes", "--max-restores", str(JOBS))
+    assert (undone["state"], undone["restored"], undone["failed"]) == ("done", len(start), 0)
 
 
 def assert_the_books_are_right(house: House, start: frozenset[Link]) -> None:

@@ -164,7 +164,7 @@ def test_a_start_that_was_killed_is_done_again(house: House) -> None:
     (run,) = runs.newest(1)
     # as a kill between storing the rows and starting would have left it
     house.client.hset(f"unlinker:run:{run.id}", "state", "loading")
-    house.client.hdel(f"unlinker:run:{run.id}:rows", "1")
+    house.client.hdel(run.fields["rows_key"], "1")
     house.client.delete("unlinker:runs", "unlinker:runs:open", "unlinker:run-of:default")
     again = house.run("bulk", "apply", str(plan), "--yes", "--detach")
     assert again.returncode == 0, again.stderr

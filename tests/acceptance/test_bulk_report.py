@@ -338,7 +338,7 @@ def test_a_run_that_has_not_begun(house: House, desk: Desk) -> None:
     assert "has not begun" in found["notes"][0]
     plan.rename(plan.with_suffix(".away"))
     assert desk.report(run_id)["unprocessed"] == {"not_sent": 40}
-    house.client.hdel(keys.run_rows(run_id), "1")
+    house.client.hdel(house.client.hget(keys.run(run_id), "rows_key") or b"", "1")
     done = desk.run("bulk", "report", run_id, "--out", "new")
     assert done.returncode == 2
     assert "not all stored" in done.stderr

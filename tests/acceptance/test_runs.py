@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -218,3 +219,49 @@ def test_a_stranger_cannot_count_for_a_run(house: House, arguments: dict[str, An
     house.start_worker()
     assert over(house, run_id).done == 10
     assert house.rows(chunk_id(run_id, 0)) == b"u" * 10
+
+
+@pytest.mark.parametrize("canary", [10, 3])
+def test_two_starts_of_one_plan_at_the_same_time_are_one_run(house: House, canary: int) -> None:
+    fast(house)
+    links = many(house, 700)
+    first, second = (terms_of(700, each) for each in (10, canary))
+    runs = Runs(house.client)
+
+    def rows() -> Iterator[list[Any]]:
+        for number, link in enumerate(links):
+            if number == 600:  # half-way the other is through, and its run has begun
+                list(runs.load(second, (list(each) for each in links)))
+                assert runs.open(second) == "started"
+            yield list(link)
+
+    list(runs.load(first, rows()))
+    assert runs.open(first) == "exists"
+    assert house.client.ttl(run_of(house, "same").fields["rows_key"]) == -1, "it may run for longer than a day"
+    house.start_worker()
+    run = over(house, "same")
+    assert run.counts["unlinked"] == 700
+    assert run.layout.canary == canary
+    assert not set(links) & house.sandbox.links()
+
+
+def terms_of(rows: int, canary: int) -> RunTerms:
+    return RunTerms(
+        id="same",
+        account="default",
+        action="unlink",
+        layout=Layout(rows, canary),
+        max_failure_rate=0.1,
+        by="tests",
+        because="",
+    )
+
+
+def test_a_run_whose_rows_are_lost_is_stopped_and_says_so(house: House) -> None:
+    run_id = start(house, many(house, 30))
+    house.client.delete(run_of(house, run_id).fields["rows_key"])
+    worker = house.start_worker()
+    eventually(lambda: run_of(house, run_id).state is RunState.STOPPED)
+    assert "not stored any more" in run_of(house, run_id).fields["why"]
+    assert house.ended(house.unlink("calendar:address", 671, 153))["outcome"] == "unlinked"
+    assert worker.popen.poll() is None

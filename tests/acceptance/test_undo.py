@@ -5,6 +5,9 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
+from celery import Celery
+
 from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN
 from tests.faults.test_workers import fast
 from tests.harness import House, eventually
@@ -313,3 +316,18 @@ def test_a_status_that_nobody_may_read_keeps_the_link(house: House) -> None:
     assert sorted(str(document.get("reason")) for document in documents.values()) == ["None", "NotSaved", "NotSaved"]
     assert set(invited) <= house.sandbox.links()
     assert {action["parentid"] for action in house.sandbox.actions("delete")} == {OTHERS[0][1]}
+
+
+def test_any_celery_app_can_send_an_undo_and_gets_its_counts(house: House) -> None:
+    house.start_worker()
+    first, second = guests(2)
+    app = Celery(broker=house.redis_url, backend=house.redis_url)
+    following = app.signature("unlinker.undo", kwargs={"relations": [list(second)]}, queue="bulk", immutable=True)
+    kwargs = {"relations": [[*first, "sent"], ["task:address", 1, 2]]}
+    sent = app.send_task("unlinker.undo", kwargs=kwargs, queue="bulk", link=following)
+    counts = sent.get(timeout=30)
+    assert (counts["outcome"], counts["restored"], counts["dead"]) == ("done", 1, 1)
+    eventually(lambda: second in house.sandbox.links())
+    with pytest.raises(Exception, match="relations"):
+        app.send_task("unlinker.undo", kwargs={"relations": []}, queue="bulk").get(timeout=30)
+    app.close()

@@ -27,7 +27,7 @@ def compose() -> dict[str, Any]:
 
 def test_services_are_well_formed(compose: dict[str, Any]) -> None:
     assert set(compose) == {"services", "volumes"}
-    assert set(compose["services"]) == {"redis", "worker", "sandbox"}
+    assert set(compose["services"]) == {"redis", "worker", "scheduler", "sandbox"}
     for service in compose["services"].values():
         assert set(service) <= SERVICE_KEYS
         assert ("image" in service) != ("build" in service)
@@ -49,7 +49,7 @@ def test_every_setting_in_it_exists(compose: dict[str, Any]) -> None:
 
 def test_commands_are_commands_of_ours(compose: dict[str, Any]) -> None:
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    for name in ("worker", "sandbox"):
+    for name in ("worker", "scheduler", "sandbox"):
         program, command, *_ = compose["services"][name]["command"]
         assert program == "unlinker"
         assert command in known

@@ -218,6 +218,24 @@ def test_a_forged_row_is_refused(tmp_path: Path, line: bytes) -> None:
         plan_file.verify(forged(tmp_path / "a", HEAD, line))
 
 
+def test_a_row_in_the_wrong_half_is_refused(tmp_path: Path) -> None:
+    """Rows that are left out must never be sent, whatever the head counts."""
+    head = replace(HEAD, counts={"calendar:address": {Standing.ABSENT: 1}})
+    line = b'["calendar:address",1,2,"absent","",[]]\n'
+    plan_file.verify(forged(tmp_path / "good", replace(head, rows=0, left_out=1), line))
+    with pytest.raises(PlanRefused, match="in the wrong half"):
+        plan_file.verify(forged(tmp_path / "bad", head, line))
+
+
+@pytest.mark.parametrize(("part", "edited"), [(b',"account"', b', "account"'), (b'{"unl', b'{"rows":9,"unl')])
+def test_an_edit_that_means_nothing_is_noticed_too(tmp_path: Path, part: bytes, edited: bytes) -> None:
+    path = made(tmp_path / "a")
+    assert part in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(part, edited, 1))
+    with pytest.raises(PlanRefused, match="its head is not as it was written"):
+        plan_file.verify(path)
+
+
 @pytest.mark.parametrize(
     "change",
     [

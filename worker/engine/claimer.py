@@ -198,6 +198,9 @@ class Claimer:
 
     async def _let_in_other(self, envelope: Envelope, claimed: Claimed) -> None:
         """A task without a record: it is only counted how often it took its worker along."""
+        if envelope.expires is not None and envelope.expires < await self._deliveries.now():
+            self._claims.done(claimed.claim)
+            return
         if claimed.taken_over_from and await self._deliveries.count_death(envelope.id) >= POISON_DEATHS:
             await self._put_aside(claimed, f"poison: {POISON_DEATHS} workers died while they held it")
             return

@@ -14,7 +14,7 @@ from worker.engine import envelope
 from worker.stores import keys
 from worker.stores.deliveries import Deliveries
 from worker.stores.run_feed import Look, RunFeed
-from worker.stores.runs import Row, Run
+from worker.stores.runs import Row, RowsMissing, Run
 from worker.unlinking.runs import RunState, chunk_id
 
 log = structlog.get_logger(__name__)
@@ -53,18 +53,24 @@ class Conductor:
                 await self._deliveries.unpark_run(run_id, UNPARK_AT_ONCE)
             if look.count:
                 # whoever dies in between leaves chunks that are put there twice, and run once
-                await self._put_into_queue(run_id, look)
+                try:
+                    await self._put_into_queue(run_id, look)
+                except RowsMissing as error:
+                    log.warning("a bulk run is stopped", run=run_id, why=str(error))
+                    await self._feed.stop(run_id, str(error))
+                    continue
                 await self._feed.fed(run_id, look.first, look.count)
         return bool(runs)
 
     async def _put_into_queue(self, run_id: str, look: Look) -> None:
         run, chunks = await self._feed.chunks(run_id, look.first, look.count)
         task = self._tasks[run.fields["action"]]
-        messages = [_message(run, task, number, rows) for number, rows in enumerate(chunks, start=look.first)]
+        messages = [chunk_message(run, task, number, rows) for number, rows in enumerate(chunks, start=look.first)]
         await self._deliveries.add(QUEUE, messages)
 
 
-def _message(run: Run, task: str, number: int, rows: Sequence[Row]) -> str:
+def chunk_message(run: Run, task: str, number: int, rows: Sequence[Row]) -> str:
+    """The message of one chunk, as often as it is asked for."""
     first, _ = run.layout.span(number)
     arguments: dict[str, object] = {
         "relations": rows,

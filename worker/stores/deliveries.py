@@ -40,6 +40,11 @@ class Deliveries:
             for claim, message, origin, name in rows
         ]
 
+    async def now(self) -> float:
+        """Unix seconds on the server's clock."""
+        seconds, micros = await self._client.time()
+        return float(seconds + micros / 1e6)
+
     async def wait_for_message(self, seconds: float) -> None:
         """Return when the first queue holds a message, at the latest after `seconds`. Nothing leaves the list."""
         first = keys.CLAIM_ORDER[0]

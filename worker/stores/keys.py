@@ -32,6 +32,10 @@ RUN_SLOT_PREFIX = "unlinker:run-of:"
 PARKING_RUNS = "unlinker:parking:runs"  # set: runs with parked chunks
 COUNTERS = "unlinker:counters"  # hash: outcome -> how many; and what retention dropped
 HOUSEKEEPING = "unlinker:housekeeping"  # string: who is at it
+NIGHTS_OPEN = "unlinker:nights:open"  # hash: policy -> its night that is not over
+NIGHTS_HANDLED = "unlinker:nights:handled"  # hash: policy -> JSON: its schedule, and the last slot that was dealt with
+NIGHTS_POLICIES = "unlinker:nights:policies"  # set: policies that have nights
+SCHEDULER_PREFIX = "unlinker:scheduler:"  # of redbeat's keys
 HALTS = "unlinker:halts"  # hash: account (or `*` for all) -> JSON: why, code, since, by
 RESULT_PREFIX = "celery-task-meta-"  # where Celery's Redis backend looks for results
 JOB_PREFIX = "unlinker:job:"
@@ -98,9 +102,10 @@ def run(run_id: str) -> str:
     return RUN_PREFIX + run_id
 
 
-def run_rows(run_id: str) -> str:
-    """Hash: number of a chunk -> its rows, compressed."""
-    return f"{RUN_PREFIX}{run_id}:rows"
+def run_rows(run_id: str, first: int, size: int) -> str:
+    """Hash: number of a chunk -> its rows, compressed. How they are cut is a part of its name: whoever stores the rows
+    of the same plan at the same time, cut the same or another way, overwrites nothing with anything else."""
+    return f"{RUN_PREFIX}{run_id}:rows:{first}:{size}"
 
 
 def run_pace(run_id: str) -> str:
@@ -126,3 +131,28 @@ def relation(account: str, relationtype: str, parentid: int, childid: int) -> st
 def open_relation(account: str, relationtype: str, parentid: int, childid: int) -> str:
     """String: id of the job that waits for this relation; later wishes join it."""
     return OPEN_PREFIX + relation(account, relationtype, parentid, childid)
+
+
+def night(night_id: str) -> str:
+    """String: a night as JSON (worker.unlinking.night)."""
+    return f"unlinker:night:{night_id}"
+
+
+def night_plan(night_id: str) -> str:
+    """String with a time to live: the plan of a night that waits, as its file."""
+    return f"unlinker:night:{night_id}:plan"
+
+
+def nights_of(policy: str) -> str:
+    """Sorted set: night -> its slot, ms."""
+    return f"unlinker:nights:{policy}"
+
+
+def night_lease(policy: str) -> str:
+    """String with a time to live: who looks after a policy's nights just now."""
+    return f"unlinker:nights:{policy}:lease"
+
+
+def told(what: str) -> str:
+    """String with a time to live: somebody was told of this not long ago."""
+    return f"unlinker:told:{what}"

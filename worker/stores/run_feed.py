@@ -5,8 +5,9 @@ from typing import Any
 
 from worker.stores import keys
 from worker.stores.records import Retention
-from worker.stores.runs import Row, Run, unpack
+from worker.stores.runs import Row, RowsMissing, Run, unpack
 from worker.stores.scripts import AsyncRedis, Call, Word, run
+from worker.unlinking.runs import RunState
 
 FEEDING_LEASE = 2000  # ms one worker has to put chunks into the queue
 MOST_AHEAD = 24_000  # rows on their way, of one run
@@ -37,26 +38,27 @@ class RunFeed:
 
     async def look(self, run_id: str) -> Look:
         """End it, stop it, or say what may be fed."""
-        account: Any = await self._client.hget(keys.run(run_id), "account")
-        names = [
-            keys.run(run_id),
-            keys.RUNS_OPEN,
-            keys.run_slot((account or b"").decode()),
-            keys.run_pace(run_id),
-            keys.run_rows(run_id),
-        ]
+        named: Any = await self._client.hmget(keys.run(run_id), ["account", "rows_key"])
+        account, rows_key = ((word or b"").decode() for word in named)
+        names = [keys.run(run_id), keys.RUNS_OPEN, keys.run_slot(account), keys.run_pace(run_id), rows_key]
         arguments: list[Word] = [run_id, self._me, FEEDING_LEASE, MOST_AHEAD, LEAST_AHEAD, self._retention.runs]
         state, *span = await run(self._client, Call("run_look", names, arguments))
         return Look(state.decode(), *span)
 
     async def chunks(self, run_id: str, first: int, count: int) -> tuple[Run, list[list[Row]]]:
-        """The rows of some chunks, and the run they are of."""
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.hgetall(keys.run(run_id))
-        pipeline.hmget(keys.run_rows(run_id), [str(number) for number in range(first, first + count)])
-        stored, packed = await pipeline.execute()
-        fields = {name.decode(): value.decode(errors="replace") for name, value in stored.items()}
-        return Run(run_id, fields), [unpack(each) for each in packed]
+        """The rows of some chunks, and the run they are of. Raises RowsMissing."""
+        stored: Any = await self._client.hgetall(keys.run(run_id))
+        found = Run(run_id, {name.decode(): value.decode(errors="replace") for name, value in stored.items()})
+        numbers = [str(number) for number in range(first, first + count)]
+        packed: Any = await self._client.hmget(found.fields["rows_key"], numbers)
+        if None in packed:
+            raise RowsMissing(f"rows of run {run_id} are not stored any more")
+        return found, [unpack(each) for each in packed]
+
+    async def stop(self, run_id: str, why: str) -> None:
+        """As a brake does."""
+        words: list[Word] = [str(RunState.STOPPED), why, "", "", str(RunState.RUNNING)]
+        await run(self._client, Call("run_steer", [keys.run(run_id)], words))
 
     async def fed(self, run_id: str, first: int, count: int) -> None:
         """These chunks lie in the queue."""

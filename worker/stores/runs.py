@@ -121,28 +121,26 @@ class Runs:
 
     def load(self, terms: RunTerms, rows: Iterable[Row]) -> Iterator[int]:
         """Store what is to be done, nothing is sent; yields how many rows are stored. May be repeated."""
-        name, layout = keys.run(terms.id), terms.layout
-        if self._client.hget(name, "state") not in (None, RunState.LOADING.encode()):
+        layout = terms.layout
+        words = [LOADING_KEPT, *_words(terms)]
+        if not run_now(self._client, Call("run_begin", [keys.run(terms.id)], words)):
             return
-        self._client.delete(keys.run_rows(terms.id))
-        self._client.hset(name, mapping=_fields(terms))  # type: ignore[arg-type]  # its type is invariant
-        self._client.expire(name, LOADING_KEPT)
         packed: dict[str, bytes] = {}
         stored = 0
         for number, chunk in enumerate(_cut(rows, layout)):
             packed[str(number)] = pack(chunk)
             stored += len(chunk)
             if len(packed) == CHUNKS_AT_ONCE:
-                self._store(terms.id, packed)
+                self._store(terms, packed)
                 packed = {}
                 yield stored
-        self._store(terms.id, packed)
+        self._store(terms, packed)
         yield stored
 
-    def _store(self, run_id: str, packed: Mapping[str, bytes]) -> None:
+    def _store(self, terms: RunTerms, packed: Mapping[str, bytes]) -> None:
         if packed:
-            self._client.hset(keys.run_rows(run_id), mapping=packed)  # type: ignore[arg-type]  # its type is invariant
-            self._client.expire(keys.run_rows(run_id), LOADING_KEPT)
+            words: list[Word] = [LOADING_KEPT, *(word for chunk in packed.items() for word in chunk)]
+            run_now(self._client, Call("run_store", [keys.run(terms.id), _rows_key(terms)], words))
 
     def open(self, terms: RunTerms) -> str:
         """Let the workers begin: started, exists, missing (rows are not all stored), or who has the account."""
@@ -151,9 +149,10 @@ class Runs:
             keys.RUNS,
             keys.RUNS_OPEN,
             keys.run_slot(terms.account),
-            keys.run_rows(terms.id),
+            _rows_key(terms),
         ]
-        return str(run_now(self._client, Call("run_open", names, [terms.id])).decode())
+        arguments: list[Word] = [terms.id, terms.layout.chunks, *_words(terms)]
+        return str(run_now(self._client, Call("run_open", names, arguments)).decode())
 
     def steer(
         self, run_id: str, how: Steering, by: str, why: str, max_failure_rate: float | None = None
@@ -199,11 +198,17 @@ class Runs:
                 length = layout.span(number)[1]
                 yield (states or b"").ljust(length, b"\0")[:length]
 
+    def chunk(self, run_id: str, number: int) -> list[Row] | None:
+        """The rows of one chunk; None when they are not there."""
+        name: Any = self._client.hget(keys.run(run_id), "rows_key")
+        stored: Any = self._client.hget(name, str(number)) if name else None
+        return None if stored is None else unpack(stored)
+
     def rows(self, each: Run) -> Iterator[Row]:
         """What the run was given to do, in its order. Raises RowsMissing."""
         for start in range(0, each.layout.chunks, CHUNKS_AT_ONCE):
             numbers = [str(number) for number in range(start, min(start + CHUNKS_AT_ONCE, each.layout.chunks))]
-            stored: Any = self._client.hmget(keys.run_rows(each.id), numbers)
+            stored: Any = self._client.hmget(each.fields["rows_key"], numbers)
             for packed in stored:
                 if packed is None:
                     raise RowsMissing(f"the rows of run {each.id} are not all stored, not yet or no longer")
@@ -238,10 +243,19 @@ def _cut(rows: Iterable[Row], layout: Layout) -> Iterator[list[Row]]:
         yield chunk
 
 
+def _rows_key(terms: RunTerms) -> str:
+    return keys.run_rows(terms.id, terms.layout.first, terms.layout.size)
+
+
+def _words(terms: RunTerms) -> list[Word]:
+    """The fields of a new run, as scripts take them."""
+    return [word for field in _fields(terms).items() for word in field]
+
+
 def _fields(terms: RunTerms) -> dict[str, str | int | float]:
     layout = terms.layout
     return {
-        "state": str(RunState.LOADING),
+        "rows_key": _rows_key(terms),
         "account": terms.account,
         "action": terms.action,
         "rows": layout.rows,

@@ -1,9 +1,9 @@
 -- Start a run whose rows are stored.
--- KEYS: run, runs, open runs, slot of its account, rows   ARGV: run
+-- KEYS: run, runs, open runs, slot of its account, rows   ARGV: run, number of its chunks, field, value, ...
 -- Returns started, exists (it was started before), missing (its rows are not all stored), or the run that has the account.
-local f = redis.call('HMGET', KEYS[1], 'state', 'chunks')
-if f[1] and f[1] ~= 'loading' then return 'exists' end
-if not f[1] or redis.call('HLEN', KEYS[5]) ~= tonumber(f[2]) then return 'missing' end
+local state = redis.call('HGET', KEYS[1], 'state')
+if state and state ~= 'loading' then return 'exists' end
+if redis.call('HLEN', KEYS[5]) ~= tonumber(ARGV[2]) then return 'missing' end
 local holder = redis.call('GET', KEYS[4])
 if holder and holder ~= ARGV[1] and redis.call('SISMEMBER', KEYS[3], holder) == 1 then return holder end
 local time = redis.call('TIME')
@@ -13,5 +13,5 @@ redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('SADD', KEYS[3], ARGV[1])
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[5])
-redis.call('HSET', KEYS[1], 'state', 'running', 'next', 0, 'started_at', now)
+redis.call('HSET', KEYS[1], 'state', 'running', 'next', 0, 'started_at', now, unpack(ARGV, 3))
 return 'started'
