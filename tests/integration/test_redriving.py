@@ -77,6 +77,9 @@ def test_no_redrive_outlives_the_deadline(redis_url: str, client: "redis.Redis")
     assert due(client, 7 * 24 - 1) == ["letter"]
     assert due(client, 7 * 24 + 1) == []
     assert redriver(client, 7 * 24 + 1).move([letter]) == []
+    die(redis_url, ["given"], PASSING)
+    client.hset(keys.job("given"), "deadline", int((time.time() + HOUR) * 1000))  # its producer wanted it sooner
+    assert due(client, 1.5) == ["letter"], "nor of what its producer said"
     (again,) = redriver(client, 7 * 24 - 1).move([letter])
     document = Wishes(client).document(again)
     assert document is not None
