@@ -33,7 +33,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("files", nargs="*", help="paths of modules, with * and ?; names of scripts. None: all")
     parser.add_argument("--processes", type=int, default=1, help="of mutmut")
     parser.add_argument("--again", action="store_true", help="try mutmut's survivors again, with new tests")
-    parser.add_argument("--sample", type=int, default=1_000_000, help="changes of a Lua script at most, chosen at random")
+    parser.add_argument(
+        "--sample", type=int, default=1_000_000, help="changes of a Lua script at most, chosen at random"
+    )
     parser.add_argument("--seed", type=int, default=11, help="of that choice")
     return parser.parse_args()
 

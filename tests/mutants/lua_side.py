@@ -29,6 +29,7 @@ from worker.stores import scripts
 
 FOLDER = ROOT / "worker" / "stores" / "lua"
 PATIENCE = 60.0  # seconds for the tests of one change
+NO_TESTS_RAN = 99
 KILLED, SURVIVED, TIMEOUT, UNTESTED = "killed", "survived", "timeout", "no tests"
 
 
@@ -79,7 +80,9 @@ def try_scripts(names: Sequence[str], work: Path, sample: int, seed: int) -> lis
     notes = Notes(work / "lua.jsonl")
     with OwnValkey(work / "valkey") as valkey:
         uses = find_uses(work, valkey.url)
-        return [tried for name in names for tried in _try_script(name, uses.get(name, []), notes, valkey, (sample, seed))]
+        return [
+            tried for name in names for tried in _try_script(name, uses.get(name, []), notes, valkey, (sample, seed))
+        ]
 
 
 def _try_script(
@@ -127,6 +130,8 @@ def _verdict(name: str, text: str, uses: Sequence[Use], valkey: OwnValkey) -> st
     if status is None:
         valkey.restart()
         return TIMEOUT
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise BrokenTests(f"pytest ended with {status} on the tests of {name}.lua")
     return SURVIVED if status == 0 else KILLED
 
 
@@ -135,7 +140,8 @@ def _run_tests(name: str, text: str, uses: Sequence[Use], url: str) -> int:
     read = scripts._read
     scripts._read = lambda script: text if script == name else read(script)
     os.environ["TEST_VALKEY"] = url
-    options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
+    # plain: its modules were imported before, so that pytest could not rewrite them any more
+    options = ["-x", "-q", "--assert=plain", "--no-header", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
     return int(pytest.main([*options, *(str(ROOT / use.test) for use in uses)]))
 
 
@@ -147,7 +153,10 @@ def _in_child(step: Callable[[], int], seconds: float) -> int | None:
         silence = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(silence, stream)
-        os._exit(min(step(), 250))
+        try:
+            os._exit(step())
+        finally:
+            os._exit(NO_TESTS_RAN)
     try:
         return _wait(child, seconds)
     finally:

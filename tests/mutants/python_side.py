@@ -72,7 +72,9 @@ class Mutmut:
         return Survivor(name, file, _line_of(was, ROOT / file), was.strip(), now.strip())
 
     def _say(self, *words: str) -> str:
-        return subprocess.run([self._program, *words], cwd=self._copy, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            [self._program, *words], cwd=self._copy, check=True, capture_output=True, text=True
+        ).stdout
 
     def _copy_tree(self, files: Sequence[str]) -> None:
         listed = subprocess.run(
