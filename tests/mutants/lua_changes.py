@@ -71,8 +71,14 @@ def _blank(found: re.Match[str]) -> str:
 
 
 def _of_line(line: str, code: str) -> Iterator[str]:
-    if not code.strip():
-        return
+    if code.strip():
+        yield from _with_other_words(line, code)
+        yield from _with_other_texts(line)
+        if _may_go(code):
+            yield f"-- {line}"
+
+
+def _with_other_words(line: str, code: str) -> Iterator[str]:
     for found in _WORD.finditer(code):
         for word in _WORDS[found.group()]:
             yield _put(line, found, word)
@@ -83,14 +89,15 @@ def _of_line(line: str, code: str) -> Iterator[str]:
     for found in _CONDITION.finditer(code):
         if not _COMPARES.search(found.group(1)):
             yield _put_span(line, found.span(1), f"not ({line[slice(*found.span(1))]})")
+
+
+def _with_other_texts(line: str) -> Iterator[str]:
     for found in _RETURNED_TEXT.finditer(line):
         end = line.index("'", found.end())
         yield _put_span(line, (found.end(), end), "")
     for name, other in _COMMANDS.items():
         if f"'{name}'" in line:
             yield line.replace(f"'{name}'", f"'{other}'", 1)
-    if _may_go(code):
-        yield f"-- {line}"
 
 
 def _put(line: str, found: re.Match[str], word: str) -> str:
@@ -103,7 +110,7 @@ def _put_span(line: str, span: tuple[int, int], word: str) -> str:
 
 def _another_number(number: int) -> str:
     """One more of a small number, as a bound that is off by one; of a large one ten times as much."""
-    return str(number + 1 if number < 100 else number * 10)  # noqa: PLR2004
+    return str(number + 1 if number < 100 else number * 10)
 
 
 def _may_go(code: str) -> bool:

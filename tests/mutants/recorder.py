@@ -40,7 +40,7 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """One test; those that start processes are left out: their scripts are not heard of, nor can they be changed."""
+        """One test; those that start processes are left out: theirs cannot be changed."""
         self._now.clear()
         result = yield
         if self._now and "house" not in getattr(item, "fixturenames", ()):
@@ -54,7 +54,7 @@ class Recorder:
 
     def pytest_sessionfinish(self) -> None:
         """Only what passed is of use."""
-        found = {test: each for test, each in self._used.items() if len(each) == 2}  # noqa: PLR2004
+        found = {test: each for test, each in self._used.items() if len(each) == 2}
         self._path.write_text(json.dumps(found))
 
 

@@ -1,4 +1,4 @@
-"""Which tests there are for a Lua script: found out by running the integration tests once, and kept until they change."""
+"""Which tests there are for a Lua script: found by running the integration tests, and kept until they change."""
 
 import hashlib
 import json
@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.harness import ROOT
 
 SLOWEST = 8.0  # seconds; slower tests are left out
 ENOUGH = 12.0  # seconds of tests for one change, the first of them even if it alone takes longer
+Recorded = Mapping[str, Mapping[str, Any]]  # test -> the scripts it runs, and the seconds it takes
 FOLDERS = ("tests/integration", "tests/integration/lua")
 
 
@@ -29,7 +31,7 @@ def find_uses(work: Path, valkey: str) -> dict[str, list[Use]]:
     """Script -> its tests, those first that run few others beside it."""
     kept = work / "uses.json"
     before = json.loads(kept.read_text()) if kept.exists() else {}
-    now = {}
+    now: dict[str, Recorded] = {}
     for path in _test_files():
         key = f"{path.relative_to(ROOT)}:{_digest(path)}"
         now[key] = before[key] if key in before else _record(path, work / "recorded.json", valkey)
@@ -46,23 +48,22 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _record(path: Path, to: Path, valkey: str) -> dict[str, object]:
+def _record(path: Path, to: Path, valkey: str) -> Recorded:
     print("looking at", path.relative_to(ROOT), flush=True)
     to.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.mutants.recorder", "--scripts", str(to), str(path)]
     environment = os.environ | {"TEST_VALKEY": valkey, "PYTHONPATH": str(ROOT)}
     subprocess.run(command, cwd=ROOT, env=environment, check=False, stdout=subprocess.DEVNULL)
-    found: dict[str, object] = json.loads(to.read_text()) if to.exists() else {}
+    found: Recorded = json.loads(to.read_text()) if to.exists() else {}
     return found
 
 
-def _by_script(files: Iterable[Mapping[str, Mapping[str, object]]]) -> dict[str, list[Use]]:
+def _by_script(files: Iterable[Recorded]) -> dict[str, list[Use]]:
     uses: dict[str, list[Use]] = {}
     for tests in files:
         for test, found in tests.items():
-            names = found["scripts"]
-            assert isinstance(names, list)
-            use = Use(test, float(str(found["seconds"])), len(names))
+            names: list[str] = found["scripts"]
+            use = Use(test, found["seconds"], len(names))
             for script in names if use.seconds <= SLOWEST else ():
                 uses.setdefault(script, []).append(use)
     return {script: _enough(some) for script, some in uses.items()}

@@ -139,7 +139,7 @@ def test_a_look_is_a_survey_with_the_fewest_ids() -> None:
 
 
 def test_a_refused_read_is_halved_until_the_culprit_is_alone() -> None:
-    office = Office(dict.fromkeys((1, 2, 4), [5]), bad={3: REFUSED})
+    office = Office({1: [5], 2: [5], 4: [5]}, bad={3: REFUSED})
     views = survey(office, LINKS).views
     assert [views[link] for link in (LINKS[0], LINKS[1], LINKS[3])] == [Sight.PRESENT] * 3
     assert unread(views[LINKS[2]]) == Unread(answer=Answer(REFUSED, "no", (), None))
@@ -199,7 +199,7 @@ def test_what_cannot_be_understood_is_unread_and_not_empty(records: tuple[Mappin
 
 
 def test_no_more_actions_a_request_than_are_allowed() -> None:
-    office = Office(dict.fromkeys((1, 2, 3, 4), [5]), actions_per_request=3)
+    office = Office({parent: [5] for parent in (1, 2, 3, 4)}, actions_per_request=3)
     found = asyncio.run(read_all(office, reads(LINKS, 1)))
     assert sorted(map(len, office.asked)) == [1, 3]
     assert [read.parentids for read, _ in found] == [(1,), (2,), (3,), (4,)]

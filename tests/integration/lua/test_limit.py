@@ -1,5 +1,7 @@
 """lua/limit.lua, lua/release.lua and lua/renew.lua: one virtual clock an account, slowed down and given back."""
 
+import itertools
+
 import pytest
 import redis.asyncio
 
@@ -56,7 +58,7 @@ async def test_a_slowed_down_account_gets_places_that_much_further_apart(
     tick = Limits(0.1, 1, 1).tick_us
     await store.hset(LIMIT, "slowness", slowness)
     grants = [await one(mine, str(each)) for each in range(4)]
-    for grant, following in zip(grants, grants[1:], strict=False):
+    for grant, following in itertools.pairwise(grants):
         assert int(grant.next_free) - int(grant.start) == slowness * tick
         assert int(following.start) == int(grant.next_free), "the next one is a slow tick behind"
 

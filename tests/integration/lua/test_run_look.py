@@ -1,7 +1,7 @@
 """lua/run_look.lua: when a run ends, when a brake stops it, and which chunks may be fed."""
 
-from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -26,7 +26,7 @@ class Bench:
     async def start(self, rows: int, *, canary: int = 0, size: int = 500, next_chunk: int | None = None) -> None:
         """A run on its way; unless said otherwise all of it is fed."""
         layout = Layout(rows, canary, size)
-        fields: Mapping[str, str | int | float] = {
+        fields: dict[Any, Any] = {
             "state": "running",
             "account": ACCOUNT,
             "rows_key": self.rows_key,
@@ -38,7 +38,7 @@ class Bench:
             "max_failure_rate": RATE,
             "next": layout.chunks if next_chunk is None else next_chunk,
         }
-        await self.store.hset(keys.run(RUN), mapping=dict(fields))
+        await self.store.hset(keys.run(RUN), mapping=fields)
         await self.store.sadd(keys.RUNS_OPEN, RUN)
         await self.store.set(keys.run_slot(ACCOUNT), RUN)
 
@@ -52,13 +52,13 @@ class Bench:
 
     async def field(self, name: str) -> str | None:
         """Of the run."""
-        value = await self.store.hget(keys.run(RUN), name)
-        return None if value is None else value.decode()
+        value: Any = await self.store.hget(keys.run(RUN), name)
+        return None if value is None else str(value.decode())
 
 
 @pytest.fixture
-async def bench(store: "redis.asyncio.Redis") -> AsyncIterator[Bench]:
-    yield Bench(store)
+def bench(store: "redis.asyncio.Redis") -> Bench:
+    return Bench(store)
 
 
 async def test_the_failure_rate_is_that_of_the_last_200_rows(bench: Bench) -> None:
