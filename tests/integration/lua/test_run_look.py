@@ -1,5 +1,6 @@
 """lua/run_look.lua: when a run ends, when a brake stops it, and which chunks may be fed."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import redis.asyncio
 
 from worker.stores import keys
 from worker.stores.records import Retention
-from worker.stores.run_feed import FEEDING_LEASE, LEAST_AHEAD, Look, RunFeed
+from worker.stores.run_feed import FEEDING_LEASE, LEAST_AHEAD, MOST_AHEAD, Look, RunFeed
 from worker.unlinking.runs import Layout
 
 RUN, ACCOUNT = "r", "default"
@@ -219,3 +220,65 @@ async def test_one_worker_feeds_until_it_is_silent_for_too_long(bench: Bench) ->
     await bench.store.hset(keys.run(RUN), "feeder_until", now - 1)
     assert (await bench.look("w2")).count
     assert await bench.look("w1") == Look("running")
+
+
+async def test_chunks_that_are_fed_twice_are_counted_once(bench: Bench) -> None:
+    await bench.start(5000, next_chunk=2)
+    await bench.store.hset(keys.run(RUN), mapping={"feeder": "w1", "feeder_until": 1})
+    feed = RunFeed(bench.store, Retention(), "w1")
+    await feed.fed(RUN, 2, 3)
+    await feed.fed(RUN, 2, 3)
+    assert await bench.field("next") == "5"
+    assert [await bench.field(name) for name in ("feeder", "feeder_until")] == [None, None]
+    await bench.store.hset(keys.run(RUN), "feeder", "w2")
+    await feed.fed(RUN, 2, 3)
+    assert await bench.field("feeder") == "w2", "who is late changes nothing"
+
+
+async def test_the_pace_is_noted_now_and_then_and_at_the_end(bench: Bench) -> None:
+    """300 times at the most of a run that goes evenly."""
+    await bench.start(30_000)
+    paces = []
+    for done in (0, 98, 99, 198, 199):
+        await bench.count(unlinked=done)
+        await bench.look()
+        paces.append(await bench.store.llen(keys.run_pace(RUN)))
+    assert paces == [0, 0, 1, 1, 2]
+    await bench.count(unlinked=29_990, dead=10)
+    await bench.look()
+    last = await bench.store.lrange(keys.run_pace(RUN), -1, -1)
+    at, done, failed = json.loads(last[0])
+    assert (done, failed) == (30_000, 10)
+    assert abs(at / 1000 - (await bench.store.time())[0]) < 60
+
+
+async def test_a_faster_run_has_more_on_its_way(bench: Bench) -> None:
+    """As many rows as end in two seconds, measured twice a second, and within bounds."""
+    await bench.start(1_000_000, next_chunk=100)
+    now = (await bench.store.time())[0] * 1000
+    measured = {"rate": 3000, "rate_at": now + 600_000, "rate_done": 0}  # it is not measured anew for a while
+    await bench.store.hset(keys.run(RUN), mapping=dict[Any, Any](measured))
+    await bench.count(unlinked=50_000)
+    assert await bench.look() == Look("running", 100, 12), "6,000 rows"
+    await bench.store.hset(keys.run(RUN), "rate", 1_000_000)
+    assert await bench.look() == Look("running", 100, MOST_AHEAD // 500)
+    await bench.store.hset(keys.run(RUN), "rate", 1)
+    assert await bench.look() == Look("running", 100, LEAST_AHEAD // 500)
+
+
+async def test_the_rate_is_measured_over_half_a_second_at_least(bench: Bench) -> None:
+    await bench.start(1_000_000, next_chunk=100)
+    await bench.count(unlinked=50_000)
+    await bench.look()
+    assert float(await bench.field("rate") or -1) == 0, "nothing to compare with"
+    at = int(await bench.field("rate_at") or 0)
+    assert await bench.field("rate_done") == "50000"
+    await bench.store.hset(keys.run(RUN), "rate_at", at - 10_000)
+    await bench.count(unlinked=60_000)
+    await bench.look()
+    rate, seconds = float(await bench.field("rate") or 0), (int(await bench.field("rate_at") or 0) - at + 10_000) / 1000
+    assert rate == pytest.approx(10_000 / seconds)
+    await bench.store.hset(keys.run(RUN), "rate_at", at + 600_000)
+    await bench.count(unlinked=70_000)
+    await bench.look()
+    assert float(await bench.field("rate") or 0) == pytest.approx(rate)
