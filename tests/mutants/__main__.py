@@ -37,7 +37,7 @@ def _options() -> argparse.Namespace:
         "--sample", type=int, default=1_000_000, help="changes of a Lua script at most, chosen at random"
     )
     parser.add_argument("--seed", type=int, default=11, help="of that choice")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def _python(options: argparse.Namespace) -> None:
