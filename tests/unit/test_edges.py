@@ -198,9 +198,9 @@ def test_what_a_faulty_job_names(given: tuple[object, object, object], shown: Re
 
 
 def test_what_is_wrong_is_told_in_part() -> None:
-    with pytest.raises(BadArguments) as told:
-        read_relation("calendar:address", 10**40, 1)
-    assert told.value.text.endswith(f"not 1{'0' * 29}")
+    with pytest.raises(BadArguments, match="parentid must be a positive record id, not 10000") as told:
+        read_relation("calendar:address", 10**400, 1)
+    assert len(told.value.text) < 500
     with pytest.raises(UnknownRelationType) as unknown:
         read_relation("x" * 200, 1, 1)
     assert unknown.value.text == f"unknown relation type '{'x' * 100}'"
