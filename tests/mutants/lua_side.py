@@ -9,10 +9,12 @@ import json
 import os
 import random
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ from worker.stores import scripts
 FOLDER = ROOT / "worker" / "stores" / "lua"
 PATIENCE = 60.0  # seconds for the tests of one change
 NO_TESTS_RAN = 99
-KILLED, SURVIVED, TIMEOUT, UNTESTED = "killed", "survived", "timeout", "no tests"
+KILLED, SURVIVED, TIMEOUT, UNTESTED, UNTRIED = "killed", "survived", "timeout", "no tests", ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,32 +79,58 @@ class Notes:
 def try_scripts(names: Sequence[str], work: Path, sample: int, seed: int) -> list[Tried]:
     """Every change of these scripts (names without .lua), or at most `sample` of each."""
     work.mkdir(parents=True, exist_ok=True)
-    notes = Notes(work / "lua.jsonl")
     with OwnValkey(work / "valkey") as valkey:
-        uses = find_uses(work, valkey.url)
-        return [
-            tried for name in names for tried in _try_script(name, uses.get(name, []), notes, valkey, (sample, seed))
-        ]
+        trial = Trial(work, valkey, find_uses(work, valkey.url))
+        return [tried for name in names for tried in trial.of_script(name, sample, seed)]
 
 
-def _try_script(
-    name: str, uses: Sequence[Use], notes: Notes, valkey: OwnValkey, size: tuple[int, int]
-) -> Iterator[Tried]:
-    source = (FOLDER / f"{name}.lua").read_text()
-    tests = _digest(" ".join(use.test for use in uses))
-    control = False
-    for change in _chosen(source, *size):
-        key = _digest(f"{name}\n{change.text}")
-        known = notes.get(key)
-        if known is None or not (known.is_dead or known.tests == tests):
-            if not control:
-                _require_passing(name, source, uses, valkey)
-                control = True
-            verdict = _verdict(name, change.text, uses, valkey)
-            known = Tried(key, name, change.line, change.was, change.now, verdict, tests)
-            notes.add(known)
-            print(f"{verdict:9} {name}.lua:{change.line}  {change.was}  ->  {change.now}", flush=True)
-        yield known
+class Trial:
+    """Tries changes, one at a time."""
+
+    def __init__(self, work: Path, valkey: OwnValkey, uses: Mapping[str, Sequence[Use]]) -> None:
+        self._log = work / "tests.log"  # of the last change
+        self._notes = Notes(work / "lua.jsonl")
+        self._valkey = valkey
+        self._uses = uses
+
+    def of_script(self, name: str, sample: int, seed: int) -> list[Tried]:
+        """What became of its changes; none of a script whose tests are broken."""
+        source = (FOLDER / f"{name}.lua").read_text()
+        tests = _digest(" ".join(use.test for use in self._uses.get(name, ())))
+        chosen = {_digest(f"{name}\n{change.text}"): change for change in _chosen(source, sample, seed)}
+        known = {key: self._notes.get(key) for key in chosen}
+        new = [key for key, tried in known.items() if tried is None or not (tried.is_dead or tried.tests == tests)]
+        try:
+            if new:
+                self._require_passing(name, source)
+            for key in new:
+                change = chosen[key]
+                self._try(Tried(key, name, change.line, change.was, change.now, UNTRIED, tests), change.text)
+        except BrokenTests as broken:
+            print(f"{broken}; see {self._log}", flush=True)
+        return [tried for key in chosen if (tried := self._notes.get(key)) is not None]
+
+    def _try(self, tried: Tried, text: str) -> None:
+        tried = replace(tried, verdict=self._verdict(tried.script, text))
+        self._notes.add(tried)
+        print(f"{tried.verdict:9} {tried.script}.lua:{tried.line}  {tried.was}  ->  {tried.now}", flush=True)
+
+    def _require_passing(self, name: str, source: str) -> None:
+        """A loaded machine may need more than one try."""
+        if not any(self._verdict(name, source) in (SURVIVED, UNTESTED) for _ in range(3)):
+            raise BrokenTests(f"the tests of {name}.lua fail although nothing was changed")
+
+    def _verdict(self, name: str, text: str) -> str:
+        uses = self._uses.get(name)
+        if not uses:
+            return UNTESTED
+        status = _in_child(lambda: _run_tests(name, text, uses, self._valkey.url), self._log)
+        if status is None:
+            self._valkey.restart()
+            return TIMEOUT
+        if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            raise BrokenTests(f"pytest ended with {status} on the tests of {name}.lua")
+        return SURVIVED if status == pytest.ExitCode.OK else KILLED
 
 
 def _chosen(source: str, sample: int, seed: int) -> list[Change]:
@@ -116,25 +144,6 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _require_passing(name: str, source: str, uses: Sequence[Use], valkey: OwnValkey) -> None:
-    tries = (_verdict(name, source, uses, valkey) for _ in range(3))
-    if not any(verdict in (SURVIVED, UNTESTED) for verdict in tries):
-        tests = " ".join(use.test for use in uses)
-        raise BrokenTests(f"the tests of {name}.lua fail although nothing was changed: {tests}")
-
-
-def _verdict(name: str, text: str, uses: Sequence[Use], valkey: OwnValkey) -> str:
-    if not uses:
-        return UNTESTED
-    status = _in_child(lambda: _run_tests(name, text, uses, valkey.url), PATIENCE)
-    if status is None:
-        valkey.restart()
-        return TIMEOUT
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise BrokenTests(f"pytest ended with {status} on the tests of {name}.lua")
-    return SURVIVED if status == 0 else KILLED
-
-
 def _run_tests(name: str, text: str, uses: Sequence[Use], url: str) -> int:
     """In a child: the tests with the changed script."""
     read = scripts._read
@@ -145,20 +154,21 @@ def _run_tests(name: str, text: str, uses: Sequence[Use], url: str) -> int:
     return int(pytest.main([*options, *(str(ROOT / use.test) for use in uses)]))
 
 
-def _in_child(step: Callable[[], int], seconds: float) -> int | None:
+def _in_child(step: Callable[[], int], log: Path) -> int | None:
     """Its status, or None when it took too long. The child has a session of its own, which ends with it."""
     child = os.fork()
     if child == 0:
-        os.setsid()
-        silence = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(silence, stream)
         try:
+            os.setsid()
+            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(output, sys.stdout.fileno())
+            os.dup2(output, sys.stderr.fileno())
             os._exit(step())
         finally:
+            traceback.print_exc()
             os._exit(NO_TESTS_RAN)
     try:
-        return _wait(child, seconds)
+        return _wait(child, PATIENCE)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
