@@ -248,6 +248,12 @@ async def test_parked_in_one_go_each_is_noted_in_its_record_if_it_is_still_its(b
     assert await bench.held() == (set(), set())
     assert await bench.first.parked(["default"]) == {"default": 3}
     assert await bench.first.parking_accounts() == ["default"]
+    assert await bench.first.unpark("default", 5) == 3
+    (got,) = await bench.claim(1)
+    assert got.message == b"a"
+    assert await bench.waiting(UNLINK) == ["b", "c"], "as they came"
+    await bench.first.park_many("default", [(got.claim, "a")], "why")
+    assert await bench.first.parking_accounts() == ["default"], "one alone, too"
 
 
 async def test_chunks_park_with_their_run(bench: Bench) -> None:
