@@ -171,3 +171,15 @@ def test_no_other_move_forgets_failures(bench: Bench, how: Steering) -> None:
     bench.put(state="stopped" if how is Steering.CANCEL else "running", **{"n:dead": 50})
     assert bench.runs.steer("r", how, "me", "x")[0]
     assert bench.field("mark_failed") is None
+
+
+def test_what_is_told_of_a_run(bench: Bench) -> None:
+    bench.start()
+    bench.put(**{f"n:{name}": 2**number for number, name in enumerate(OUTCOMES)})
+    run = bench.runs.get("r")
+    assert run is not None
+    assert run.counts == {name: 2**number for number, name in enumerate(OUTCOMES)}
+    assert (run.done, run.failed) == (127, 32 + 64), "dead and expired"
+    document = run.document()
+    assert (document["done"], document["failed"], document["left"]) == (127, 96, 30 - 127)
+    assert (document["state"], document["over"], document["max_failure_rate"]) == ("running", False, 0.1)
