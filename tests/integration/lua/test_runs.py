@@ -183,3 +183,11 @@ def test_what_is_told_of_a_run(bench: Bench) -> None:
     document = run.document()
     assert (document["done"], document["failed"], document["left"]) == (127, 96, 30 - 127)
     assert (document["state"], document["over"], document["max_failure_rate"]) == ("running", False, 0.1)
+
+
+@pytest.mark.parametrize("outcome", ["dead", "expired"])
+def test_who_resumes_a_run_with_nothing_but_failures_has_looked_at_these(bench: Bench, outcome: str) -> None:
+    bench.start()
+    bench.put(state="stopped", **{f"n:{outcome}": 5})
+    assert bench.runs.steer("r", Steering.RESUME, "me", "x")[0]
+    assert (bench.field("mark_done"), bench.field("mark_failed")) == ("5", "5")
