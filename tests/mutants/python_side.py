@@ -42,7 +42,7 @@ class Mutmut:
         """Try what was not tried yet. `again`: the survivors once more, with the tests there are now."""
         self._copy_tree(files)
         names = [name for name, _ in self._alive()] if again else []
-        command = [self._program, "run", "--max-children", str(processes), *names]
+        command: list[str | Path] = [self._program, "run", "--max-children", str(processes), *names]
         subprocess.run(command, cwd=self._copy, check=True)
 
     def counts(self) -> dict[str, int]:

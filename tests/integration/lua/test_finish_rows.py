@@ -148,3 +148,23 @@ async def test_the_journal_tells_each_end(bench: Bench) -> None:
         {b"chunk": b"r.0", b"spans": b"0,3,u,a"},
         {b"chunk": b"r.0", b"spans": b"4,1,d,r"},
     ]
+
+
+async def test_several_chunks_of_one_call_do_not_mix(bench: Bench) -> None:
+    other = Chunk.from_arguments("r.1", {"relations": RELATIONS, "run": "r", "first_row": 106})
+    stranger = Chunk.from_arguments("x", {"relations": RELATIONS})
+    ends = ((CHUNK, 0, KEPT), (other, 1, UNLINKED), (CHUNK, 2, UNLINKED), (stranger, 5, EXPIRED), (other, 2, KEPT))
+    rows = Rows(bench.store, Retention())
+    await rows.finish([RowEnding(chunk, row, _job(chunk, row), outcome) for chunk, row, outcome in ends])
+    assert await rows.states([CHUNK, other, stranger]) == [b"d\0u\0\0\0", b"\0ud\0\0\0", b"\0\0\0\0\0e"]
+    assert await bench.letters() == {"r.0:0", "r.1:2", "x:5"}
+    assert await bench.counts(keys.run("r"), "n:") == {"dead": 2, "unlinked": 2}
+    assert await bench.counts(keys.COUNTERS) == {"dead": 2, "unlinked": 2, "expired": 1}
+    numbers = [await bench.store.hget(keys.job(letter), "row") for letter in ("r.0:0", "r.1:2", "x:5")]
+    assert numbers == [b"100", b"108", b"5"]
+
+
+def _job(chunk: Chunk, row: int) -> Job:
+    job = chunk.rows[row]
+    assert isinstance(job, Job)
+    return job

@@ -1,12 +1,14 @@
 """lua/intend.lua and lua/intend_rows.lua: the last look before a request leaves, and it alone must be enough."""
 
 import time
+from typing import Any
 
 import pytest
 import redis.asyncio
 
 from worker.stores import keys
 from worker.stores.halts import ALL
+from worker.stores.journal_format import pack_jobs, pack_rows
 from worker.stores.records import Arrival, Intent, Intention, Records, Retention, chunk_fields, record_fields
 from worker.stores.rows import Rows, RowsIntention
 from worker.unlinking.chunk import Chunk
@@ -151,3 +153,67 @@ async def test_a_producers_deadline_cannot_be_later_than_seven_days(bench: Bench
     job = Job(id="k", relation=JOB.relation, terms=terms)
     (found,) = await bench.records.admit([Arrival(id="k", fields=record_fields(job), claim="w:3")])
     assert found.deadline == pytest.approx(found.now + WEEK, abs=0.01)
+
+
+def _numbered(number: int) -> Job:
+    return Job(id=f"j{number}", relation=Relation("calendar:address", number + 1, 5))
+
+
+async def test_the_journal_tells_which_jobs_of_a_batch_did_not_go(bench: Bench) -> None:
+    """Else an undo would take them for deleted."""
+    jobs = [_numbered(number) for number in range(5)]
+    await bench.records.admit([Arrival(id=job.id, fields=record_fields(job), claim=CLAIM) for job in jobs])
+    await bench.store.hset(keys.job("j3"), mapping={"status": "ended", "outcome": "cancelled"})
+    words = await bench.records.intend([Intention(job, "w:2" if job.id == "j1" else CLAIM) for job in jobs])
+    assert words == [Intent.GO, Intent.LOST, Intent.GO, Intent.ENDED, Intent.GO]
+    ((_, entry),) = await _journal(bench)
+    assert entry == {b"jobs": pack_jobs(jobs), b"not": b"1 3"}
+    assert [await bench.store.hget(keys.job(job.id), "status") == b"sent" for job in jobs] == [
+        word is Intent.GO for word in words
+    ]
+
+
+async def test_the_journal_tells_nothing_of_a_batch_of_which_no_job_went(bench: Bench) -> None:
+    assert await bench.job("w:2") is Intent.LOST
+    assert await _journal(bench) == []
+
+
+async def test_the_journal_tells_of_which_run_a_replayed_row_was(bench: Bench) -> None:
+    jobs = [_numbered(number) for number in range(2)]
+    await bench.records.admit([Arrival(id=job.id, fields=record_fields(job), claim=CLAIM) for job in jobs])
+    await bench.store.hset(keys.job("j1"), mapping={"run": "r", "row": 7})
+    await bench.records.intend([Intention(job, CLAIM) for job in jobs])
+    ((_, entry),) = await _journal(bench)
+    assert entry == {b"jobs": pack_jobs(jobs), b"runs": b'{"1":["r",7]}'}
+
+
+async def test_each_chunk_of_several_gets_its_own_answer_and_entry(bench: Bench) -> None:
+    chunks = [
+        Chunk.from_arguments(name, {"relations": [["calendar:address", 1, 5]] * 5}) for name in ("c0", "c1", "c2")
+    ]
+    fields = [Arrival(id=chunk.id, fields=chunk_fields(chunk), claim=CLAIM) for chunk in chunks]
+    await bench.records.admit(fields)
+    rows = [(0, 1, 3), (2,), (0, 2, 4)]
+    claims = [CLAIM, "w:2", CLAIM]
+    words = await bench.rows.intend(
+        [RowsIntention(chunk, claim, some) for chunk, claim, some in zip(chunks, claims, rows, strict=True)]
+    )
+    assert words == [Intent.GO, Intent.LOST, Intent.GO]
+    assert [await bench.store.get(keys.rows(chunk.id)) for chunk in chunks] == [b"ss\0s", None, b"s\0s\0s"]
+    entries = [entry for _, entry in await _journal(bench)]
+    assert entries == [{b"rows": pack_rows(chunks[place], rows[place])} for place in (0, 2)]
+
+
+async def test_who_runs_alone_is_noted(bench: Bench) -> None:
+    """A death during its request is its own then."""
+    await bench.records.intend([Intention(JOB, CLAIM, alone=True)])
+    await bench.rows.intend([RowsIntention(CHUNK, CLAIM, (0,), alone=True)])
+    for record in (JOB.id, CHUNK.id):
+        assert await bench.store.hget(keys.job(record), "alone") == b"1"
+        sent_at = int(await bench.store.hget(keys.job(record), "sent_at") or 0)
+        assert abs(sent_at / 1000 - (await bench.store.time())[0]) < 60
+
+
+async def _journal(bench: Bench) -> list[Any]:
+    stored: Any = await bench.store.xrange(keys.JOURNAL)
+    return list(stored)
