@@ -125,8 +125,8 @@ class Trial:
         if not uses:
             return UNTESTED
         status = _in_child(lambda: _run_tests(name, text, uses, self._valkey.url), self._log)
+        self._valkey.free()
         if status is None:
-            self._valkey.restart()
             return TIMEOUT
         if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             raise BrokenTests(f"pytest ended with {status} on the tests of {name}.lua")

@@ -31,10 +31,12 @@ class OwnValkey:
     ) -> None:
         self._kill()
 
-    def restart(self) -> None:
-        """An empty one on the same port."""
-        self._kill()
-        self._start()
+    def free(self) -> None:
+        """Ready for the next change: one that is busy with a script that never ends is started anew."""
+        with redis.Redis.from_url(self.url, socket_timeout=5) as client:
+            if not _answers(client):
+                self._kill()
+                self._start()
 
     def _kill(self) -> None:
         if self._process is not None:
@@ -52,7 +54,7 @@ class OwnValkey:
 def _answers(client: "redis.Redis") -> bool:
     try:
         return bool(client.ping())
-    except redis.exceptions.ConnectionError:
+    except redis.exceptions.RedisError:  # not up yet, or busy
         return False
 
 
