@@ -14,7 +14,7 @@ from gateway.plan_file import read_head, rows
 from worker.stores.audit import Act, Audit
 from worker.stores.runs import Row, Runs, RunTerms, row_of
 from worker.unlinking.brakes import Brakes, count_going, excesses
-from worker.unlinking.plan import Action, PlanHead, PlanRefused, PlanRow, is_sent
+from worker.unlinking.plan import Action, PlanHead, PlanRefused, PlanRow, Standing, is_sent
 from worker.unlinking.runs import Layout, RunState
 from worker.unlinking.type_rules import TypeRules
 
@@ -161,7 +161,7 @@ def _checked(path: Path) -> Iterator[PlanRow]:
 
 
 def _row(row: PlanRow) -> Row:
-    found = row_of(row.relation)
+    found = row_of(row.relation, seen=row.standing is Standing.PRESENT)
     return found if row.confirmation is None else [*found, row.confirmation]
 
 

@@ -14,6 +14,8 @@ COLUMNS = (
     "childid",
     "outcome",
     "proven",
+    "by",  # who removed the link: us, unknown, not_us
+    "seen_when_planned",  # yes: its plan saw it, and there was nothing to unlink when its turn came
     "evidence",
     "reason",
     "code",
@@ -50,6 +52,8 @@ def _told(end: RowEnd) -> tuple[object, ...]:
     return (
         end.outcome,
         proven,
+        end.by,
+        "yes" if end.seen_when_planned else "",
         end.evidence,
         cell(end.reason),
         end.code,

@@ -14,7 +14,7 @@ from gateway.report.page import render
 from gateway.report.summary import Summary
 from gateway.report.table import header, line
 from worker.unlinking.plan import Action
-from worker.unlinking.report import PARTS, Part, RowEnd, left_out_end
+from worker.unlinking.report import PARTS, Part, RowEnd, left_out_end, planned_end
 from worker.unlinking.report_counts import Counts
 
 PAGE = "report.html"
@@ -33,7 +33,7 @@ def write_rows(folder: Path, given: Given, ends: Iterable[RowEnd], action: Actio
     with _opened(folder, given, action) as files:
         for number, row in enumerate(given.rows):
             sent = number < given.sent
-            end = next(of_run) if sent else left_out_end(action, row)
+            end = planned_end(next(of_run), row) if sent else left_out_end(action, row)
             files[end.part](line(width, number if sent else None, row, end))
             counts.add(end)
             if number % TOLD_EVERY == 0:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.unlinking.chunk import Chunk, RowState, Unreadable, outcome_of, state_of, tally
+from worker.unlinking.chunk import Chunk, RowState, RowTold, Unreadable, outcome_of, state_of, tally
 from worker.unlinking.errors import REASONS
 from worker.unlinking.job import Job, Relation
 from worker.unlinking.outcome import Evidence, Kind, Outcome
@@ -57,7 +57,7 @@ def test_ends_of_restores_have_bytes_of_their_own() -> None:
         outcome = Outcome(kind=kind, evidence=Evidence.READ_BACK)
         assert outcome.succeeded
         assert state_of(outcome).value == byte
-        assert outcome_of(RowState(byte)) == (str(kind), True)
+        assert outcome_of(RowState(byte)) == RowTold(str(kind), proven=True, by=None)
     counts = tally(b"rrpdeucaA")
     assert (counts["restored"], counts["already_present"], counts["unlinked"], counts["unproven"]) == (2, 1, 1, 1)
     assert sum(counts.values()) - counts["unproven"] == 9

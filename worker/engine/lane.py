@@ -22,7 +22,8 @@ from worker.engine.solitude import Solitude
 from worker.onoffice.client import Client
 from worker.stores import keys
 from worker.stores.records import Intent
-from worker.unlinking.decisions import Ask, Decision, Park
+from worker.unlinking.attribution import By, Known
+from worker.unlinking.decisions import Ask, Decision, End, Look, Park, Ticket
 from worker.unlinking.judging import Policy
 from worker.unlinking.keeping import Keeper, Store
 from worker.unlinking.outcome import CANCELLED, EXPIRED, Outcome
@@ -179,8 +180,8 @@ class Lane:
         """What is to go first: single jobs wait for no undo."""
         parts = self._parts
         keeper = Keeper(api, parts.keep) if parts.policy.keep_confirmation else None
-        unlinker = Unlinker(api, parts.sightings, parts.policy, keeper)
-        restorer = Restorer(api, parts.sightings, parts.policy)
+        unlinker = Unlinker(api, parts.sightings, parts.policy, parts.settler.clock, keeper)
+        restorer = Restorer(api, parts.sightings, parts.policy, parts.settler.clock)
         for worker, restores in ((unlinker, False), (restorer, True)):
             entries = [entry for entry in going if entry.ticket.job.restore is restores]
             if entries:
@@ -193,11 +194,33 @@ class Lane:
             decisions = await worker.run([entry.ticket for entry in going])
         except RedisError as error:  # the question waits
             why = f"Redis failed in between: {error}"
-            return [(e, Ask(why=why, in_doubt=e.ticket.in_doubt or api.may_have_sent(e.id))) for e in going]
+            return [(entry, self._broken_off(api, worker, entry.ticket, why)) for entry in going]
+        except asyncio.CancelledError:  # the worker stops: what was answered so far is not forgotten
+            for entry in going:
+                known = self._known(api, worker, entry.ticket)
+                entry.ticket = replace(entry.ticket, known=known)
+            raise
         finally:
             for entry in going:
                 entry.request = api.note_of(entry.id)
         return [(entry, decisions[entry.id]) for entry in going]
+
+    def _broken_off(self, api: GrantedApi, worker: Unlinker | Restorer, ticket: Ticket, why: str) -> Decision:
+        """For a job whose batch was broken off: what was answered stands, all else is asked later."""
+        found = worker.answered.get(ticket.job.id)
+        if found is not None and not isinstance(found, Look):
+            return found
+        return Ask(why=why, known=self._known(api, worker, ticket))
+
+    def _known(self, api: GrantedApi, worker: Unlinker | Restorer, ticket: Ticket) -> Known:
+        now = self._parts.settler.clock()
+        match worker.answered.get(ticket.job.id):
+            case End(outcome=outcome):
+                return ticket.known.after_success(now) if outcome.by is By.US else ticket.known.after_loss(now)
+            case None:
+                return ticket.known.after_loss(now) if api.may_have_sent(ticket.job.id) else ticket.known
+            case found:
+                return found.known
 
     async def _intend(self, entries: Sequence[Entry]) -> list[Entry]:
         """The last look before the request: who may go; everybody else is settled here."""

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop
 
 from worker.onoffice.codes import Verdict, judge_http, retry_after_seconds
 from worker.onoffice.errors import AccountRefused, Overloaded, RequestNotSent, Throttled
-from worker.onoffice.protocol import Action, Credentials, build_request
+from worker.onoffice.protocol import CREATE, DELETE, Action, Credentials, build_request
 from worker.onoffice.replies import Reply, parse_reply
 from worker.onoffice.transport import HttpReply, Transport
 
@@ -34,19 +34,22 @@ class Client:
         self._clock = clock  # Unix seconds; the API accepts 120 s of difference (API facts 1.2)
 
     async def call(self, actions: Sequence[Action], passing: Passing) -> Reply:
-        """One request with all actions; repeated only when it surely did nothing, a few seconds at most.
+        """One request with all actions; repeated only when that can do no harm, a few seconds at most.
+
+        A read may always be sent again; what changes something only if it surely never left.
 
         Raises Throttled, AccountRefused, RequestNotSent, RequestUnanswered or UnreadableReply.
         """
+        harmless = _harmless_to_repeat if _only_reads(actions) else _never_left
         try:
             return await self._try(actions, passing)
         except (RequestNotSent, Throttled) as error:
-            if not _surely_did_nothing(error):
+            if not harmless(error):
                 raise
         retrying = AsyncRetrying(  # made only when it is needed: it costs a tenth of a request that works
             stop=stop_after_attempt(TRIES - 1) | stop_after_delay(PATIENCE),
             wait=wait_random_exponential(multiplier=0.2, max=SHORT_PAUSE),
-            retry=retry_if_exception(_surely_did_nothing),
+            retry=retry_if_exception(harmless),
             reraise=True,
         )
         await asyncio.sleep(random.uniform(0.0, FIRST_PAUSE))  # noqa: S311  # jitter
@@ -79,5 +82,13 @@ class Client:
                 raise Overloaded(f"HTTP {reply.status}")
 
 
-def _surely_did_nothing(error: BaseException) -> bool:
-    return isinstance(error, RequestNotSent) or (isinstance(error, Throttled) and error.seconds <= SHORT_PAUSE)
+def _only_reads(actions: Sequence[Action]) -> bool:
+    return not any(action.actionid in (DELETE, CREATE) for action in actions)
+
+
+def _never_left(error: BaseException) -> bool:
+    return isinstance(error, RequestNotSent)
+
+
+def _harmless_to_repeat(error: BaseException) -> bool:
+    return _never_left(error) or (isinstance(error, Throttled) and error.seconds <= SHORT_PAUSE)

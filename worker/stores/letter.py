@@ -159,6 +159,10 @@ class Letter:
             "replay_of": record.get("replay_of"),
             "replays": self.replays,
             "redrives": self.redrives,
+            "by": evidence.get("by"),
+            "read_back": bool(evidence.get("read_back")),
+            "read_back_at": evidence.get("read_back_at"),
+            "read_back_showed": evidence.get("read_back_showed"),
             "attempts": as_documents(record.get("history", "")),
         }
 

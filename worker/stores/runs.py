@@ -215,9 +215,10 @@ class Runs:
                 yield from unpack(packed)
 
 
-def row_of(relation: Relation) -> Row:
-    """A row as the tasks take it."""
-    return [relation.relationtype, relation.parentid, relation.childid]
+def row_of(relation: Relation, *, seen: bool = False) -> Row:
+    """A row as the tasks take it. `seen`: whoever planned its deletion saw it there."""
+    row = [relation.relationtype, relation.parentid, relation.childid]
+    return [*row, True] if seen else row
 
 
 def pack(rows: Sequence[Row]) -> bytes:
