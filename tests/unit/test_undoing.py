@@ -17,7 +17,8 @@ GUEST = Relation("calendar:address", 1, 2)
 TASK = Relation("task:address", 1, 2)
 DELETIONS = [Kind.UNLINKED, Kind.ALREADY_ABSENT, Kind.DEAD, Kind.EXPIRED, Kind.CANCELLED]
 RESTORES = [Kind.RESTORED, Kind.ALREADY_PRESENT, Kind.DEAD, Kind.EXPIRED]
-BY: dict[str | None, By | None] = {Kind.UNLINKED: By.US, None: None} | dict.fromkeys(DELETIONS[1:], By.NOT_US)
+BY: dict[str | None, By | None] = dict.fromkeys(DELETIONS, By.NOT_US)
+BY |= {None: None, Kind.UNLINKED: By.US}
 Links = dict[tuple[str, Relation], UndoRow]
 
 
