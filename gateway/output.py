@@ -62,7 +62,7 @@ def _text(cell: object) -> str:
 
 
 JOB_COLUMNS = (
-    *("id", "relationtype", "parentid", "childid", "rows", "status", "outcome", "reason", "code", "message"),
+    *("id", "relationtype", "parentid", "childid", "rows", "status", "outcome", "by", "reason", "code", "message"),
     *("unlinked", "already_absent", "dead", "expired"),
 )
 

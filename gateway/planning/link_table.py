@@ -78,15 +78,18 @@ class LinkTable:
 
     def doubtful(self, account: str, most: int) -> list[tuple[Relation, UndoRow]]:
         """The first of those that come back although nobody knows whether we removed them."""
-        found = ((relation, row) for relation, row in self.rows(account) if row.comes_back and not row.certain)
+        found = (pair for pair in self._rows(account, only_doubtful=True) if pair[1].comes_back)
         return list(islice(found, most))
 
     def rows(self, account: str) -> Iterator[tuple[Relation, UndoRow]]:
         """Of one account, by type, parent and child."""
+        return self._rows(account)
+
+    def _rows(self, account: str, *, only_doubtful: bool = False) -> Iterator[tuple[Relation, UndoRow]]:
         found = self._base.execute(
             "SELECT relationtype, parentid, childid, at, job, known_by, doubt, confirmation, why FROM links"
-            " WHERE account = ? ORDER BY relationtype, parentid, childid",
-            (account,),
+            " WHERE account = ? AND (NOT ? OR doubt != '') ORDER BY relationtype, parentid, childid",
+            (account, only_doubtful),
         )
         for kind, parentid, childid, *values in found:
             yield Relation(kind, parentid, childid), _row(*values)
