@@ -182,8 +182,9 @@ def test_lost_answers_and_a_lag_of_ten_seconds_end_as_what_they_are(home: House)
     assert {(each["outcome"], each["by"]) for each in documents.values()} == {("unlinked", "unknown")}
 
 
-def test_a_success_that_lagging_reads_contradict_stands(tmp_path: Path) -> None:
-    house = House(tmp_path / "house", settings={**FAST, "UNLINKER_VERIFY": "always", "UNLINKER_READ_LAG": "60"})
+def test_a_success_outlives_lagging_reads_and_dead_workers(tmp_path: Path) -> None:
+    always = {"UNLINKER_VERIFY": "always", "UNLINKER_READ_LAG": "60", "UNLINKER_REQUEST_TIMEOUT": "30"}
+    house = House(tmp_path / "house", settings={**FAST, **always})
     try:
         house.start_sandbox()
         worker = house.start_worker()
@@ -198,8 +199,30 @@ def test_a_success_that_lagging_reads_contradict_stands(tmp_path: Path) -> None:
             ("unlinked", "us", True): 30
         }
         assert len(house.sandbox.actions()) == 30, "what was answered with success is not sent again"
+        _killed_while_it_reads_back(house)
     finally:
         house.close()
+
+
+def _killed_while_it_reads_back(house: House) -> None:
+    """What was answered outlives a worker that dies before the read-back is answered."""
+    house.sandbox.call("PATCH", "options", {"read_lag_s": 0})
+    jobs, rows = some(house, 10), some(house, 10)
+    house.sandbox.fault("hang_before", times=None, params={"seconds": 60}, match={"action": "get"})
+    ids = [house.unlink(*link) for link in jobs]
+    chunk = house.push_chunk([list(link) for link in rows])
+
+    def noted() -> int:
+        found: list[Any] = [house.client.hget(keys.job(job_id), "succeeded") or b"" for job_id in [*ids, chunk]]
+        return sum(int(each.count(b",")) for each in found)
+
+    eventually(lambda: noted() == 20)
+    house.processes[-1].kill()
+    house.sandbox.call("DELETE", "faults")
+    house.start_worker()
+    assert {(each["outcome"], each["by"]) for each in house.all_ended(ids).values()} == {("unlinked", "us")}
+    house.ended(chunk)
+    assert house.rows(chunk) == b"u" * 10
 
 
 def test_look_first_tells_ours_from_others_for_plain_jobs(tmp_path: Path) -> None:

@@ -63,12 +63,12 @@ class OpenChunk:
             state = RowState.of(byte)
             if state.is_final or isinstance(job, Unreadable):
                 continue
-            ticket = self._ticket(job, state, tickets.get(str(row)))
+            ticket = self._ticket(job, row, state, tickets.get(str(row)))
             entries.append(Entry(ticket, self.claim, BULK, self.admitted.deaths, chunk=self, row=row))
         self._open = len(entries)
         return entries
 
-    def _ticket(self, job: Job, state: RowState, left_behind: list[Any] | None) -> Ticket:
+    def _ticket(self, job: Job, row: int, state: RowState, left_behind: list[Any] | None) -> Ticket:
         """One row's. What an earlier pass left behind is all there is to know, unless a later one died."""
         ticket = Ticket(job=job, known=Known(seen=job.seen, forgotten=self.admitted.known.forgotten))
         if left_behind is not None:
@@ -76,7 +76,9 @@ class OpenChunk:
         died_at = self.admitted.died_at
         if state is RowState.SENT and (died_at is not None or left_behind is None):
             sent_at = self.admitted.now if died_at is None else died_at
-            ticket = replace(ticket, known=ticket.known.after_loss(sent_at))
+            answered = str(row) in self.admitted.succeeded.split(",")
+            known = ticket.known.after_success(sent_at) if answered else ticket.known.after_loss(sent_at)
+            ticket = replace(ticket, known=known)
         return ticket
 
     def without_outcome(self, states: bytes) -> list[tuple[int, Job | None]]:

@@ -175,6 +175,14 @@ class Settler:
             if not isinstance(found, End):
                 await insist(lambda entry=entry, found=found: self._wait(account, entry, found))  # type: ignore[misc]  # mypy cannot type lambda defaults
 
+    async def note_success(self, entries: Sequence[Entry]) -> None:
+        """Deletes that were clearly answered and are to be read back all the same."""
+        noted = [
+            (entry.id, entry.claim, "") if entry.chunk is None else (entry.chunk.id, entry.claim, str(entry.row))
+            for entry in entries
+        ]
+        await insist(lambda: self._records.note_success(noted))
+
     async def halt(self, account: str, park: Park) -> None:
         """Stop an account, unless it is stopped already."""
         if not park.new:

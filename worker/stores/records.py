@@ -66,6 +66,7 @@ class Admitted:
     attempts: int = 0
     known: Known = NOTHING
     died_at: float | None = None  # Unix seconds when the request was sent whose worker died; None: none did
+    succeeded: str = ""  # rows, or "," for a job, whose delete had been answered with success before the worker died
     question: bool = False
     tries: Mapping[int, int] | None = None
     history: tuple[Attempt, ...] = ()
@@ -214,6 +215,11 @@ class Records:
                 arguments += (ending.id, ending.relation, ending.claim, ending.history)
         return arguments
 
+    async def note_success(self, noted: Sequence[tuple[str, str, str]]) -> None:
+        """Deletes that were clearly answered, before they are read back: (job or chunk, claim, row or "") of each."""
+        names = [keys.job(job_id) for job_id, _, _ in noted]
+        await run(self._client, Call("note_success", names, [word for _, *words in noted for word in words]))
+
     async def defer(self, claim: str, status: Status, ticket: Ticket, why: str) -> bool:
         """Note that a job waits, and what its next attempt must know; False when it is no longer ours."""
         tries = json.dumps({str(code): count for code, count in ticket.tries.items()})
@@ -268,11 +274,13 @@ def _admitted(row: Sequence[Any]) -> Admitted:
     verdict, *rest = row
     if not rest:
         return Admitted(admission=Admission(verdict.decode()))
-    attempts, known, question, tries, deaths, deadline, now, lone_deaths, waiting, history, died_at, forgotten = rest
+    attempts, known, question, tries, deaths, deadline, now, lone_deaths, waiting, history, *lost = rest
+    died_at, forgotten, succeeded = lost
     return Admitted(
         admission=Admission.RUN,
         attempts=attempts,
-        known=_known(known, died_at, forgotten=bool(forgotten)),
+        known=_known(known, died_at, forgotten=bool(forgotten), succeeded=bool(succeeded)),
+        succeeded=succeeded.decode(),
         died_at=int(died_at) / 1000 if died_at else None,
         question=bool(question),
         tries={int(code): count for code, count in json.loads(tries).items()},
@@ -285,8 +293,11 @@ def _admitted(row: Sequence[Any]) -> Admitted:
     )
 
 
-def _known(packed: bytes, died_at: bytes, *, forgotten: bool) -> Known:
+def _known(packed: bytes, died_at: bytes, *, forgotten: bool, succeeded: bool) -> Known:
     known = unpack(json.loads(packed))
     if forgotten:
         known = replace(known, forgotten=True)
-    return known.after_loss(int(died_at) / 1000) if died_at else known
+    if not died_at:
+        return known
+    at = int(died_at) / 1000
+    return known.after_success(at) if succeeded else known.after_loss(at)

@@ -22,10 +22,9 @@ from worker.unlinking.failed_requests import after_failure, after_unread, blames
 from worker.unlinking.job import Relation
 from worker.unlinking.judging import Policy, Sight
 from worker.unlinking.judging_creates import MADE, after_create, before_create, judge_create_answer, judge_create_rule
-from worker.unlinking.unlinker import Clock, Decisions
+from worker.unlinking.unlinker import Answered, Clock, Decisions
 from worker.unlinking.viewer import Api, Sightings, Unread, View, Viewer
 
-Answered = dict[str, Decision | Look]
 TWIN = "another job of the same batch creates this link"
 WITNESS = "answered success, but the link is not there"
 AFTER_SCOUT = Snooze(seconds=1.0, why="the first link of its type is unclear; its own create waits for that one")

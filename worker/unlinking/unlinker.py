@@ -5,7 +5,7 @@ again comes back as a decision, and the engine brings the job here another time.
 done its work is looked at before anything is sent; with LOOK_FIRST every job is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from worker.onoffice.codes import Verdict, rule_for
@@ -20,6 +20,8 @@ from worker.unlinking.viewer import Api, Sightings, Unread, View, Viewer
 
 Decisions = dict[str, Decision]
 Clock = Callable[[], float]  # Unix seconds on the server's clock
+Answered = dict[str, Decision | Look]
+Told = Callable[[Answered], Awaitable[None]]
 
 
 class Unlinker:
@@ -34,7 +36,8 @@ class Unlinker:
         self._keeper = keeper
         self._policy = policy
         self._viewer = Viewer(api, sightings)
-        self.answered: dict[str, Decision | Look] = {}  # what the requests came to so far, should `run` be broken off
+        self.answered: Answered = {}  # what the requests came to so far, should `run` be broken off
+        self.told: Told | None = None  # hears what was answered before any of it is read back
 
     async def run(self, tickets: Sequence[Ticket]) -> Decisions:
         """One decision per job id. Raises nothing of onOffice's; what the stores raise passes through."""
@@ -86,6 +89,8 @@ class Unlinker:
         found = {job_id: self.answered[job_id] for job_id in by_id}
         looks = {job_id: each for job_id, each in found.items() if isinstance(each, Look)}
         decisions: Decisions = {job_id: each for job_id, each in found.items() if not isinstance(each, Look)}
+        if self.told is not None and looks:
+            await self.told(found)
         views = await self._viewer.look(by_id[job_id].job.relation for job_id in looks)
         for job_id, look in looks.items():
             ticket = by_id[job_id]

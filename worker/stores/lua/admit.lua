@@ -3,7 +3,8 @@
 -- ARGV: ms for which a message may come back that was claimed before Redis lost what it was told last, then per job: claim, claim it was taken over from or "", deadline in ms or "", number of words, then that many words:
 --       field, value, ... of a new record
 -- Returns per job {verdict, attempts, what is known as JSON, question, tries, deaths, deadline ms, now ms, deaths alone, waiting
--- rows, attempts, when the request was sent whose worker died (ms or ""), 1 if a request may have been forgotten};
+-- rows, attempts, when the request was sent whose worker died (ms or ""), 1 if a request may have been forgotten,
+-- what note_success.lua noted};
 -- verdict is
 --   run        go on
 --   ended      it has its outcome; ack it
@@ -62,11 +63,11 @@ local function admit(record, claim, from, expires, words)
   local deadline = math.min(latest, tonumber(f[5] or '') or latest, tonumber(expires) or latest)
   deadline = string.format('%.0f', deadline)
   redis.call('HSET', record, 'claim', claim, 'status', 'queued', 'deadline', deadline, 'first_seen', first_seen)
-  if not status then return {'run', 0, '[]', 0, '{}', 0, deadline, now, 0, '', '', '', forgotten} end
+  if not status then return {'run', 0, '[]', 0, '{}', 0, deadline, now, 0, '', '', '', forgotten, ''} end
   f = redis.call('HMGET', record, 'attempts', 'known', 'question', 'tries', 'deaths', 'lone_deaths', 'waiting',
-    'history', 'died_at')
+    'history', 'died_at', 'succeeded')
   return {'run', tonumber(f[1]) or 0, f[2] or '[]', tonumber(f[3]) or 0, f[4] or '{}', tonumber(f[5]) or 0,
-          deadline, now, tonumber(f[6]) or 0, f[7] or '', f[8] or '', f[9] or '', forgotten}
+          deadline, now, tonumber(f[6]) or 0, f[7] or '', f[8] or '', f[9] or '', forgotten, f[10] or ''}
 end
 
 local out, at = {}, 2

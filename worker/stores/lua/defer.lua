@@ -7,7 +7,7 @@
 local f = redis.call('HMGET', KEYS[1], 'status', 'claim', 'carries')
 if (f[1] == 'ended' and not f[3]) or f[2] ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'status', ARGV[2], 'attempts', ARGV[3], 'in_doubt', ARGV[4], 'question', ARGV[5],
-  'tries', ARGV[6], 'why', ARGV[7], 'known', ARGV[10], 'died_at', '')
+  'tries', ARGV[6], 'why', ARGV[7], 'known', ARGV[10], 'died_at', '', 'succeeded', '')
 if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'waiting', ARGV[8]) end
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'history', ARGV[9]) end
 return 1
