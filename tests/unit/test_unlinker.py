@@ -154,7 +154,7 @@ def test_what_stays_there_is_dead_and_was_looked_at(number: int, reason: str) ->
     assert (outcome.reason, outcome.by) == (reason, "not_us"), "nothing of ours removed it"
     assert outcome.looked is not None
     assert (outcome.looked.showed, outcome.as_evidence()["read_back"]) == ("present", True)
-    assert script.looks == 1
+    assert script.looks >= 1
 
 
 def test_what_cannot_be_looked_at_says_so() -> None:

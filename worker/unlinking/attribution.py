@@ -34,8 +34,8 @@ class Known:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a request of ours may have done its work: it is looked at before anything is sent."""
-        return self.lost_at is not None or self.success_at is not None
+        """Whether nobody may say that nothing was done: it is looked at before anything is sent."""
+        return self.refused or self.lost_at is not None or self.success_at is not None
 
     @property
     def changed_at(self) -> float | None:
