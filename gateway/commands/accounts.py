@@ -9,8 +9,8 @@ import typer
 from config.accounts import load_accounts
 from config.settings import load_settings
 from gateway import operator
-from gateway.checks import check_credentials
-from gateway.composition import connect, find_urls
+from gateway.api_checks import check_credentials
+from gateway.composition import connect, desk_options, find_urls
 from gateway.exits import CommandError, Exit
 from gateway.output import note, print_json, print_table
 from worker.stores import keys
@@ -75,7 +75,8 @@ def check(account: Name = None, json_: Json = False) -> None:
     settings = load_settings()
     accounts = load_accounts(settings)
     chosen = _chosen(account, list(accounts))
-    found = [asyncio.run(check_credentials(settings, accounts[name])) for name in chosen]
+    urls = find_urls(settings)
+    found = [asyncio.run(check_credentials(desk_options(settings, urls, accounts[name]))) for name in chosen]
     if json_:
         print_json([finding.document() for finding in found])
     else:
