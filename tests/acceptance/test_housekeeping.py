@@ -57,6 +57,7 @@ def test_a_pass_redrives_what_is_due_and_drops_what_is_old_though_sent_twice(hou
     again = [house.job(letter_id)["replayed_as"] for letter_id in due]
     assert {document["outcome"] for document in house.all_ended(again).values()} == {"unlinked"}
     assert left(house) == 0
+    assert {file.stat().st_mode & 0o777 for file in archive.glob("*.jsonl")} == {0o600}
     kept = [json.loads(line) for file in archive.glob("*.jsonl") for line in file.read_text().splitlines()]
     assert {line["id"] for line in kept} == set(old)
     acts = {(act["action"], act["by"]): act["count"] for act in house.ask("audit") if act["count"]}
