@@ -187,8 +187,8 @@ def test_files_are_for_their_owner_and_run_nowhere(house: House) -> None:
         assert file.stat().st_mode & 0o777 == 0o600, file
         text = gzip.decompress(file.read_bytes()).decode() if file.suffix == ".gz" else file.read_text()
         assert not OBEYED.search(text.replace("\r\n", "\n")), file
-    with (report / "failed.csv").open(newline="") as file:
-        failed = list(csv.reader(file))
+    with (report / "failed.csv").open(newline="") as lines:
+        failed = list(csv.reader(lines))
     assert failed[1][3:6] == ["'=HYPERLINK(1)", "'@x", "'\uff1d2"]
     # what failed can be planned again as it stands, and nothing grows on the way
     again = [
