@@ -1,10 +1,12 @@
 """Checks that `doctor` makes: each says what it found and what to do."""
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import redis
 
@@ -12,6 +14,8 @@ from worker.engine.transport import EngineMisfitError, check_fit
 
 ALLOWED_SKEW = 120.0  # seconds, API facts 1.2
 WORRYING_SKEW = 30.0  # seconds
+ARCHIVE_TRIAL = 64 * 1024  # bytes; more than what a full disk may still take into a block that is begun
+ARCHIVE_ROOM = 100 * 2**20  # bytes; one file of letters takes up to some 50 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +45,20 @@ def check_engine() -> Finding:
 def check_archive(folder: Path) -> Finding:
     """Whether files can be written where what retention drops is kept; the folder itself is made when it is needed."""
     there = folder if folder.exists() else next(each for each in folder.absolute().parents if each.exists())
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return Finding("archive folder", True, f"{folder} can be written to")
-    advice = "make it writable for the workers: nothing is dropped before its file is written, so Redis fills up"
-    return Finding("archive folder", False, f"{there} cannot be written to, or is no folder", advice)
+    why = "nothing is dropped before its file is written, so Redis fills up"
+    try:
+        with TemporaryFile(dir=there) as file:  # it has no name, and is gone however this process ends
+            file.write(os.urandom(ARCHIVE_TRIAL))
+            file.flush()
+            os.fsync(file.fileno())
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        text = f"{there} cannot be written to: {error.strerror or error}"
+        return Finding("archive folder", False, text, f"make it writable for the workers: {why}")
+    text = f"{folder} can be written to, {free / 2**20:,.0f} MiB are free"
+    if free < ARCHIVE_ROOM:
+        return Finding("archive folder", False, text, f"make room, {ARCHIVE_ROOM // 2**20} MiB at least: {why}")
+    return Finding("archive folder", True, text)
 
 
 def check_redis(client: "redis.Redis") -> list[Finding]:

@@ -57,7 +57,7 @@ def worker(
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
     urls = _reachable(settings)
     app = make_worker_app(runtime_options(settings, urls), celery_options())
-    app.reconciler = Looker(settings)
+    app.reconciler = app.teller = Looker(settings)
     running = app.Worker(hostname=name, loglevel=level, quiet=True, without_gossip=True, without_mingle=True)
     running.start()
     raise typer.Exit(running.exitcode or 0)
