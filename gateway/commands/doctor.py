@@ -57,7 +57,7 @@ def _examine(settings: Settings) -> list[Finding]:
 
 
 def _policies(path: Path, settings: Settings) -> Finding:
-    names, faults = examine(path, settings)
+    names, faults, _ = examine(path, settings)
     if not faults:
         return Finding("policies", True, f"{len(names)}: {', '.join(names)}")
     return Finding("policies", False, f"{len(faults)} faults: {faults[0].sentence(path)}", "unlinker reconcile check")
