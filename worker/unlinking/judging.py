@@ -98,6 +98,8 @@ def settle(ticket: Ticket, look: Look, sight: Sight, policy: Policy) -> Decision
 
 def _settle_present(ticket: Ticket, look: Look, policy: Policy) -> Decision:
     if look.reason is not None:
+        if contradicts(ticket, look) and ticket.attempts + 1 < policy.max_attempts:
+            return Again(why=f"the link is there; {look.why}", code=look.code, in_doubt=look.in_doubt)
         return End(dead(look.reason, look.code, look.why, Evidence.READ_BACK))
     # the doubt stays: a request given up on may be carried out late, and a read may lag behind a delete
     why = f"the link is still there; {look.why}"
@@ -105,6 +107,14 @@ def _settle_present(ticket: Ticket, look: Look, policy: Policy) -> Decision:
     if isinstance(wish, Look):
         return End(dead("Exhausted", look.code, why, Evidence.READ_BACK))
     return wish
+
+
+def contradicts(ticket: Ticket, look: Look) -> bool:
+    """Whether a link that is seen denies the code, and the code may have been true when it was answered."""
+    rule = rule_for(look.code) if look.code is not None else None
+    if rule is None or rule.verdict is not Verdict.UNKNOWN or rule.max_tries is None:
+        return False
+    return ticket.tries.get(rule.code, 0) + 1 < rule.max_tries
 
 
 def judge_failed_read(ticket: Ticket, look: Look, answer: Answer | Missing, policy: Policy) -> Decision:
