@@ -20,6 +20,7 @@ from config.embedded_valkey import ensure_running
 from config.errors import ConfigurationError
 from config.logs import configure
 from config.settings import Settings, load_settings
+from gateway.commands.reconcile import refusal_of
 from gateway.composition import Urls, connect, find_urls, runtime_options, secrets_of
 from gateway.exits import CommandError, Exit
 from gateway.reconciling.faults import PolicyFileError
@@ -84,7 +85,7 @@ def scheduler(
     try:
         policies = policies_of(settings)
     except PolicyFileError as error:
-        raise CommandError(Exit.BAD_INPUT, str(error)) from None
+        raise refusal_of(error) from None
     names = [*policies.by_name, *(TRUTH + account for account in accounts)]
     urls = _reachable(settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -74,6 +74,13 @@ def examine(path: Path, settings: Settings) -> tuple[list[str], list[Fault], lis
     return list(policies.by_name), list(PolicyFileError(path, faults.found).faults), list(half_lists(policies))
 
 
+def refusal_of(error: PolicyFileError) -> CommandError:
+    """The end of a command that needs the file; its faults are told, a line each."""
+    for fault in error.faults:
+        note(fault.sentence(error.path))
+    return CommandError(Exit.BAD_INPUT, f"{error.path} has {len(error.faults)} faults")
+
+
 def policies_file(settings: Settings) -> Path:
     """Raises CommandError when none is set."""
     if settings.policies_file is None:
@@ -172,7 +179,7 @@ def _open(name: str) -> tuple[ReconcilePolicy, NightParts]:
     try:
         policies = load_policies(path)
     except PolicyFileError as error:
-        raise CommandError(Exit.BAD_INPUT, str(error)) from None
+        raise refusal_of(error) from None
     if name not in policies.by_name:
         raise CommandError(Exit.BAD_INPUT, f"no policy {name!r} in {path}; there are {', '.join(policies.by_name)}")
     return policies.by_name[name], open_night_parts(settings)
