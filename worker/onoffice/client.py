@@ -14,7 +14,7 @@ from worker.onoffice.codes import Verdict, judge_http, retry_after_seconds
 from worker.onoffice.errors import AccountRefused, OnOfficeError, Overloaded, RequestNotSent, Throttled
 from worker.onoffice.protocol import Action, Credentials, build_request
 from worker.onoffice.redacting import Redactor
-from worker.onoffice.replies import Reply, parse_reply, printable
+from worker.onoffice.replies import MAX_TEXT, Reply, parse_reply, printable
 from worker.onoffice.transport import HttpReply, Transport
 
 SHORT_PAUSE = 2.0  # seconds; a throttled request is repeated here only if the API asks for no more
@@ -72,7 +72,7 @@ class Client:
             try:
                 reply = await self._transport.post(body)
             except OnOfficeError as error:  # its text may be the server's
-                error.args = tuple(printable(redact(str(each))) for each in error.args)
+                error.args = tuple(printable(redact(str(each))[:MAX_TEXT]) for each in error.args)
                 raise
             self._heard(reply.headers)
             self._raise_for_status(reply)
