@@ -39,11 +39,14 @@ class Redactor:
     def of_request(self, body: bytes) -> Redact:
         """For what came back for this request: cuts out the pieces of its signatures, too."""
 
+        signatures: list[_Pieces] = []  # made once, and only if there is a text to look at
+
         def redact(text: str) -> str:
             if len(text) < PIECE:
                 return text
-            signatures = _Pieces(each.decode() for each in set(SENT_SIGNATURES.findall(body)))
-            return self._cut(text, signatures)
+            if not signatures:
+                signatures.append(_Pieces(each.decode() for each in set(SENT_SIGNATURES.findall(body))))
+            return self._cut(text, signatures[0])
 
         return redact
 

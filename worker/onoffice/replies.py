@@ -15,7 +15,7 @@ from typing import Any
 
 from worker.onoffice.errors import EmptyReply, MalformedRelatedIds, NotJson, WrongShape
 from worker.onoffice.protocol import Action
-from worker.onoffice.redacting import Redact, unchanged
+from worker.onoffice.redacting import PIECE, Redact, unchanged
 
 UNREADABLE_CODE = -1  # an errorcode that is text, as very old fixtures have it
 MAX_TEXT = 300  # characters of a vendor's message that are kept
@@ -66,19 +66,16 @@ def parse_reply(body: bytes, sent: Sequence[Action], redact: Redact = unchanged)
 
 
 def _object(pairs: list[tuple[str, Any]], redact: Redact) -> dict[str, Any]:
-    document = {name: value if name in ECHOED else _redacted(value, redact) for name, value in pairs}
+    document = dict(pairs)
     if len(document) != len(pairs):  # which of the two would be meant?
         raise ValueError("a key repeats")
+    for name, value in pairs:  # objects in it have been read before; shorter texts hold no piece of a secret
+        if isinstance(value, str):
+            if len(value) >= PIECE and name not in ECHOED:
+                document[name] = redact(value)
+        elif isinstance(value, list):
+            document[name] = [redact(each) if isinstance(each, str) else each for each in value]
     return document
-
-
-def _redacted(value: object, redact: Redact) -> object:
-    """A text, or the texts of a list; objects in it have been read before."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, list):
-        return [redact(each) if isinstance(each, str) else each for each in value]
-    return value
 
 
 def _refuse_constant(name: str) -> object:
