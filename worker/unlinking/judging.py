@@ -127,9 +127,9 @@ def _settle_present(ticket: Ticket, look: Look, policy: Policy, now: float) -> D
     known, looked = look.known.after_seen(), Looked(now, Sight.PRESENT)
     waiting = wait_for_reads(known, policy, now)
     if known.success_at is not None:
-        return waiting or End(_unlinked_yet_seen(known, policy, now))
+        return waiting or _settle_contradicted(ticket, look, known, policy, now)
     why = f"the link is still there; {look.why}"
-    if look.reason is None and not _is_last(ticket, policy):
+    if not _is_last(ticket, policy) and (look.reason is None or contradicts(ticket, look)):
         # the doubt stays: a request given up on may be carried out late
         return Again(why=why, code=look.code, known=replace(known, contradicted=False))
     if waiting is not None:
@@ -137,6 +137,14 @@ def _settle_present(ticket: Ticket, look: Look, policy: Policy, now: float) -> D
     if look.reason is None:
         return End(_dead("Exhausted", look, why, known, looked))
     return End(_dead(look.reason, look, look.why, known, looked))
+
+
+def _settle_contradicted(ticket: Ticket, look: Look, known: Known, policy: Policy, now: float) -> Decision:
+    """Success was answered, and reads that lag no longer show the link: it is sent again while attempts are left."""
+    if ticket.give_up is None and not _is_last(ticket, policy):
+        why = f"answered success, and the link is still there; {look.why}"
+        return Again(why=why, code=look.code, known=replace(known, contradicted=False))
+    return End(_unlinked_yet_seen(known, policy, now))
 
 
 def _dead(reason: str, look: Look, why: str, known: Known, looked: Looked) -> Outcome:
@@ -173,9 +181,9 @@ def before_delete(ticket: Ticket, sight: Sight, policy: Policy, now: float) -> D
             return ticket  # only LOOK_FIRST asked, and this account may be unable to see it
         return settle(ticket, look, sight, policy, now)
     known = ticket.known.after_seen()
-    if known.success_at is not None:
-        return settle(ticket, look, sight, policy, now)
     waiting = wait_for_reads(known, policy, now)
+    if known.success_at is not None and (waiting is not None or known.contradicted or ticket.give_up is not None):
+        return settle(ticket, look, sight, policy, now)
     if waiting is not None and (known.contradicted or ticket.give_up is not None):
         return waiting
     if ticket.give_up is not None:
@@ -190,6 +198,14 @@ def _why_looked(ticket: Ticket) -> str:
     if ticket.known.in_doubt or ticket.question:
         return "an earlier request was never answered"
     return "it is looked at before it is deleted"
+
+
+def contradicts(ticket: Ticket, look: Look) -> bool:
+    """Whether a link that is seen denies the code, and the code may have been true when it was answered."""
+    rule = rule_for(look.code) if look.code is not None else None
+    if rule is None or rule.verdict is not Verdict.UNKNOWN or rule.max_tries is None:
+        return False
+    return ticket.tries.get(rule.code, 0) + 1 < rule.max_tries
 
 
 def judge_failed_read(ticket: Ticket, look: Look, answer: Answer | Missing, policy: Policy) -> Decision:
