@@ -127,7 +127,7 @@ def _settle_present(ticket: Ticket, look: Look, policy: Policy, now: float) -> D
     known, looked = look.known.after_seen(), Looked(now, Sight.PRESENT)
     waiting = wait_for_reads(known, policy, now)
     if known.success_at is not None:
-        return waiting or _settle_contradicted(ticket, look, known, policy, now)
+        return waiting or End(_unlinked_yet_seen(known, policy, now))
     why = f"the link is still there; {look.why}"
     if not _is_last(ticket, policy) and (look.reason is None or contradicts(ticket, look)):
         # the doubt stays: a request given up on may be carried out late
@@ -137,14 +137,6 @@ def _settle_present(ticket: Ticket, look: Look, policy: Policy, now: float) -> D
     if look.reason is None:
         return End(_dead("Exhausted", look, why, known, looked))
     return End(_dead(look.reason, look, look.why, known, looked))
-
-
-def _settle_contradicted(ticket: Ticket, look: Look, known: Known, policy: Policy, now: float) -> Decision:
-    """Success was answered, and reads that lag no longer show the link: it is sent again while attempts are left."""
-    if ticket.give_up is None and not _is_last(ticket, policy):
-        why = f"answered success, and the link is still there; {look.why}"
-        return Again(why=why, code=look.code, known=replace(known, contradicted=False))
-    return End(_unlinked_yet_seen(known, policy, now))
 
 
 def _dead(reason: str, look: Look, why: str, known: Known, looked: Looked) -> Outcome:
@@ -181,9 +173,9 @@ def before_delete(ticket: Ticket, sight: Sight, policy: Policy, now: float) -> D
             return ticket  # only LOOK_FIRST asked, and this account may be unable to see it
         return settle(ticket, look, sight, policy, now)
     known = ticket.known.after_seen()
-    waiting = wait_for_reads(known, policy, now)
-    if known.success_at is not None and (waiting is not None or known.contradicted or ticket.give_up is not None):
+    if known.success_at is not None:
         return settle(ticket, look, sight, policy, now)
+    waiting = wait_for_reads(known, policy, now)
     if waiting is not None and (known.contradicted or ticket.give_up is not None):
         return waiting
     if ticket.give_up is not None:
