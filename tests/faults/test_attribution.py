@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -171,6 +172,18 @@ def test_lost_answers_and_failing_reads_leave_letters_that_undo_covers(home: Hou
     assert {(each["outcome"], each["by"]) for each in documents.values()} == {("dead", "unknown")}
     plan = undone(home, "--job", ids[0])
     assert (plan["rows"], plan["by_unknown"]) == (1, 1)
+
+
+def test_a_job_in_doubt_that_expires_is_read_back(home: House) -> None:
+    (link,) = some(home, 1)
+    home.sandbox.fault("reset_after", match={"parentid": link[1], "action": "delete"})
+    home.sandbox.fault("unavailable_503", times=None, match={"action": "get"})
+    deadline = time.time() + 2
+    job_id = home.unlink(*link, not_after=deadline)
+    eventually(lambda: home.status(job_id) == "unverified" and time.time() > deadline)
+    home.sandbox.call("DELETE", "faults")
+    found = home.ended(job_id)
+    assert (found["outcome"], found["by"]) == ("unlinked", "unknown")
 
 
 def test_lost_answers_and_a_lag_of_ten_seconds_end_as_what_they_are(home: House) -> None:

@@ -57,7 +57,7 @@ class Unlinker:
         return decisions | await self._delete_and_look(going)
 
     def _is_looked_at(self, ticket: Ticket) -> bool:
-        return self._policy.look_first or ticket.known.in_doubt or ticket.question or ticket.give_up is not None
+        return self._policy.look_first or ticket.known.in_doubt or ticket.question
 
     def _before(self, ticket: Ticket, view: View) -> Decision | Ticket:
         if isinstance(view, Unread):
