@@ -45,7 +45,7 @@ class Tried:
     was: str
     now: str
     verdict: str
-    tests: str  # digest of their names; another one tries survivors again
+    tests: str  # digest of them; another one tries survivors again
 
     @property
     def is_dead(self) -> bool:
@@ -96,7 +96,7 @@ class Trial:
     def of_script(self, name: str, sample: int, seed: int) -> list[Tried]:
         """What became of its changes; none of a script whose tests are broken."""
         source = (FOLDER / f"{name}.lua").read_text()
-        tests = _digest(" ".join(use.test for use in self._uses.get(name, ())))
+        tests = _digest_of_tests(self._uses.get(name, ()))
         chosen = {_digest(f"{name}\n{change.text}"): change for change in _chosen(source, sample, seed)}
         known = {key: self._notes.get(key) for key in chosen}
         new = [key for key, tried in known.items() if tried is None or not (tried.is_dead or tried.tests == tests)]
@@ -142,6 +142,11 @@ def _chosen(source: str, sample: int, seed: int) -> list[Change]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _digest_of_tests(uses: Sequence[Use]) -> str:
+    files = sorted({use.test.partition("::")[0] for use in uses})
+    return _digest(" ".join(use.test for use in uses) + "".join((ROOT / file).read_text() for file in files))
 
 
 def _run_tests(name: str, text: str, uses: Sequence[Use], url: str) -> int:

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from worker.stores import keys
-from worker.stores.nights import KEPT, Handled, NightLost, Nights, Opened
+from worker.stores.nights import KEPT, Handled, KeptPlan, NightLost, Nights, Opened
 from worker.unlinking.night import Night, NightStatus, night_id
 
 SLOT = 1_700_000_000.0
@@ -116,7 +116,8 @@ def test_without_the_lease_nothing_is_written(bench: Bench) -> None:
     bench.nights.begin(ME, night())
     for token in (OTHER, ""):
         with pytest.raises(NightLost):
-            bench.nights.save(token, night().ended(SLOT, NightStatus.DONE, ""))
+            bench.nights.save(token, night().ended(SLOT, NightStatus.DONE, ""), KeptPlan(b"x", 3600))
+    assert bench.nights.plan(night().id) is None
     assert bench.nights.open_night("p") == night()
 
 
@@ -128,12 +129,13 @@ def test_the_end_of_one_night_closes_no_other(bench: Bench) -> None:
 
 def test_the_newest_are_kept_and_an_open_one_for_as_long_as_it_is_open(bench: Bench) -> None:
     bench.nights.begin(ME, night())
-    bench.nights.keep_plan(night().id, b"x", 3600)
+    bench.nights.save(ME, night(), KeptPlan(b"x", 3600))
+    assert 3500 < bench.client.ttl(keys.night_plan(night().id)) <= 3600
     for number in range(1, KEPT + 1):
         bench.nights.begin(ME, night(number, NightStatus.SKIPPED))
     assert bench.client.zcard(keys.nights_of("p")) == KEPT + 1
     assert bench.nights.open_night("p") == night(), "it is older than those that are kept, and it is open"
-    bench.nights.keep_plan(night(1).id, b"y", 3600)
+    bench.nights.save(ME, night(1, NightStatus.SKIPPED), KeptPlan(b"y", 3600))
     bench.nights.begin(ME, night(KEPT + 1, NightStatus.SKIPPED))
     assert bench.nights.get(night(1).id) is None
     assert bench.nights.plan(night(1).id) is None

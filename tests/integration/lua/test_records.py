@@ -12,15 +12,17 @@ from worker.stores.journal import Journal
 from worker.stores.lost_jobs import close_letters
 from worker.stores.records import Admission, Arrival, Records, Retention, Status, record_fields
 from worker.stores.unclaimed import AT_ONCE, Unclaimed
+from worker.unlinking.attribution import Known
 from worker.unlinking.decisions import Attempt, Ticket
 from worker.unlinking.job import Job, Relation
 from worker.unlinking.outcome import dead
 
 JOB = Job(id="j", relation=Relation("calendar:address", 671, 153))
+KNOWN = Known(seen=True, refused=True, lost_at=5.0, lost_first=True)
 TICKET = Ticket(
     job=JOB,
     attempts=3,
-    in_doubt=True,
+    known=KNOWN,
     question=True,
     tries={500: 2, 168: 1},
     history=(Attempt(at=5.0, verdict="again", request="r:1", seconds=0.5, code=500, text="later"),),
@@ -39,7 +41,7 @@ async def test_what_the_next_attempt_must_know_is_kept(records: Records, store: 
     assert await store.hmget(keys.job("j"), ["status", "why"]) == [b"delayed", b"x" * 300]
     (again,) = await records.admit([Arrival(id="j", fields=record_fields(JOB), claim="w:2", taken_over_from="w:1")])
     assert again.admission is Admission.RUN
-    assert (again.attempts, again.in_doubt, again.question) == (3, True, True)
+    assert (again.attempts, again.known, again.question) == (3, KNOWN, True)
     assert (again.tries, again.history, again.waiting) == ({500: 2, 168: 1}, TICKET.history, "")
 
 

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from worker.stores import keys
-from worker.stores.runs import LOADING_KEPT, Runs, RunTerms
+from worker.stores.runs import LOADING_KEPT, Lease, Runs, RunTerms
 from worker.unlinking.runs import MOVES, Layout, RunState, Steering
 
 ROWS = [["calendar:address", 671, child] for child in range(1, 31)]
@@ -191,3 +191,13 @@ def test_who_resumes_a_run_with_nothing_but_failures_has_looked_at_these(bench: 
     bench.put(state="stopped", **{f"n:{outcome}": 5})
     assert bench.runs.steer("r", Steering.RESUME, "me", "x")[0]
     assert (bench.field("mark_done"), bench.field("mark_failed")) == ("5", "5")
+
+
+@pytest.mark.parametrize(("holder", "word"), [("me", "started"), ("another", "lost"), (None, "lost")])
+def test_who_lost_its_lease_starts_nothing(bench: Bench, holder: str | None, word: str) -> None:
+    bench.load()
+    if holder is not None:
+        bench.client.set("lease", holder)
+    assert bench.runs.open(TERMS, Lease("lease", "me")) == word
+    assert bench.state == ("running" if word == "started" else "loading")
+    assert (bench.runs.holder("default") == "r") is (word == "started")
