@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.unlinking.chunk import MAX_FIRST_ROW, MAX_ROWS, MAX_RUN_NAME, Chunk, Unreadable
+from worker.unlinking.chunk import MAX_FIRST_ROW, MAX_ROWS, MAX_RUN_NAME, Chunk, RowState, Unreadable
 from worker.unlinking.errors import BadArguments
 from worker.unlinking.job import Job, JobTerms, Relation
 
@@ -117,3 +117,25 @@ def test_a_long_bad_row_is_told_in_part() -> None:
     assert isinstance(fault, Unreadable)
     assert "xxx" in fault.error.text
     assert len(fault.error.text) < 500
+
+
+def test_rows_to_be_restored() -> None:
+    rows = [ROW, [*ROW, "confirmed"], ["user:messengerUser:is", 1, 2]]
+    chunk = Chunk.from_arguments("c", {"relations": rows, **TERMS}, restore=True)
+    relation = Relation("calendar:address", 671, 153)
+    assert chunk.rows[:2] == (
+        Job(id="c:0", relation=relation, terms=chunk.terms, restore=True),
+        Job(id="c:1", relation=relation, terms=chunk.terms, restore=True, confirmation="confirmed"),
+    )
+    assert chunk.terms.account == "berlin"
+    fault = chunk.rows[2]
+    assert isinstance(fault, Unreadable)
+    assert fault.named == Relation("user:messengerUser:is", 1, 2)
+
+
+def test_a_byte_that_nobody_wrote_may_have_been_sent() -> None:
+    """So it is looked at before anything is sent."""
+    assert [RowState.of(state.value[0]) for state in RowState] == list(RowState)
+    assert RowState.of(ord("?")) is RowState.SENT
+    assert not RowState.of(ord("?")).is_final
+    assert {state for state in RowState if not state.is_final} == {RowState.PENDING, RowState.SENT}

@@ -256,6 +256,9 @@ def test_when_one_request_breaks_off_the_others_are_over_before_it_is_told() -> 
                 ended.append("other")
             raise AssertionError
 
-    with pytest.raises(RuntimeError, match="no error"):
-        survey(Broken(), LINKS[:3], size=1)
-    assert ended == ["other"] * 2
+    async def look() -> list[str]:
+        with pytest.raises(RuntimeError, match="no error"):
+            await Viewer(Broken(), SeenTypes()).survey(reads(LINKS[:3], 1))
+        return list(ended)  # now, and not when the loop ends
+
+    assert asyncio.run(look()) == ["other"] * 2
