@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.unlinking.errors import NotDeletable, NotRestorable
+from worker.unlinking.errors import Exhausted, NotDeletable, NotRestorable
 from worker.unlinking.plan import Action
 from worker.unlinking.report import UNKNOWN_REASON, LetterState, Open, Part, RowEnd
 from worker.unlinking.report_counts import Counts
@@ -103,7 +103,7 @@ def test_the_most_first_and_in_words_of_what_was_to_be_done() -> None:
     refused = RowEnd(part=Part.FAILED, outcome="dead", reason="NotRestorable", code=5, message="x")
     passing = RowEnd(part=Part.FAILED, outcome="dead", reason="Exhausted", message="y")
     first, second = counted((refused, 1), (passing, 2), action=Action.RESTORE).failures
-    assert (first.reason, first.replay, first.happened[:20]) == ("Exhausted", "transient", "The link is not back")
+    assert (first.reason, first.replay, first.happened) == ("Exhausted", "transient", Exhausted.happened_restoring)
     assert (second.reason, second.example, second.happened) == ("NotRestorable", "5: x", NotRestorable.happened)
     (deleting, _) = counted((passing, 2), (refused, 1)).failures
-    assert deleting.happened.startswith("The link is still there")
+    assert deleting.happened == Exhausted.happened
