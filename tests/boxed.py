@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN, SandboxOptions
@@ -99,7 +100,7 @@ class Boxed:
     async def call(self, actions: Sequence[Action]) -> Reply:
         """One request."""
         self.calls.append(actions)
-        return await self._client.call_once(actions)
+        return await self._client.call_once(actions, nullcontext)
 
 
 Run = Callable[[Sequence[Ticket]], Awaitable[dict[str, Decision]]]

@@ -35,6 +35,7 @@ SIDE = {"childid": 153, "action": "delete"}
         ("request_code", {"code": 1}, GONE, "answered"),
         ("action_code", {"code": 1, "done": True}, "already_absent", "read_back"),
         ("action_code", {"code": 80, "done": True}, "already_absent", "read_back"),
+        ("action_code", {"code": 80}, GONE, "answered"),  # the link was made just after the answer
         ("action_code", {"code": 137}, GONE, "answered"),
         ("hang_before", {"seconds": 5}, GONE, "answered"),
         ("hang_after", {"seconds": 5}, GONE, "read_back"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.onoffice.codes import CODES
+from worker.onoffice.codes import CODES, rule_for
 from worker.onoffice.replies import Answer, Missing
 from worker.unlinking.attribution import By, Known
 from worker.unlinking.decisions import Again, Ask, End, Look, Park, Snooze, Ticket
@@ -134,11 +134,23 @@ def test_a_failed_read_ends_in_success_only_if_that_was_clearly_answered(
     ],
 )
 def test_ambiguous_codes_are_settled_by_looking(code: int, sight: Sight, kind: Kind, reason: str | None) -> None:
-    look = judge_answer(TICKET, Answer(code, "text", (), None), Policy(), NOW)
+    ticket = replace(TICKET, tries={code: 1})
+    look = judge_answer(ticket, Answer(code, "text", (), None), Policy(), NOW)
     assert isinstance(look, Look)
-    decision = settle(TICKET, look, sight, Policy(), NOW)
+    decision = settle(ticket, look, sight, Policy(), NOW)
     assert isinstance(decision, End)
     assert (decision.outcome.kind, decision.outcome.reason) == (kind, reason)
+
+
+@pytest.mark.parametrize("code", [80, 117, 121, 132, 169, 235, 251, 292, 293])
+def test_a_link_that_is_seen_though_a_code_denies_it_is_tried_once_more(code: int) -> None:
+    """It may have been made after the answer, by an undo for one."""
+    look = judge_answer(TICKET, Answer(code, "text", (), None), Policy(), NOW)
+    assert isinstance(look, Look)
+    assert isinstance(settle(TICKET, look, Sight.PRESENT, Policy(), NOW), Again)
+    last = settle(TICKET, look, Sight.PRESENT, Policy(max_attempts=1), NOW)
+    assert isinstance(last, End)
+    assert last.outcome.reason == rule_for(code).reason
 
 
 def test_refused_credentials_park_and_slowing_down_costs_nothing() -> None:

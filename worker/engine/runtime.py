@@ -153,9 +153,8 @@ class Runtime:
         probes = {}
         for account, access in self._options.accounts.items():
             limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
-            limiter = Limiter(self._store, account, limits)
             client = Client(self._transport, access.credentials, time.time)
-            gate = Gate(limiter, limits.lateness)
+            gate = Gate(Limiter(self._store, account, limits), limits.lateness)
             self._keep(gate.keep_renewing(self._options.lease / 3))
             parts = LaneParts(
                 client=client,
@@ -170,7 +169,7 @@ class Runtime:
                 more_to_come=lambda: self._claims.more_to_come,
             )
             self._lanes[account] = Lane(account, parts)
-            probes[account] = Probe(client, limiter)
+            probes[account] = Probe(client, gate)
             self._keep(self._lanes[account].run())
         return probes
 

@@ -5,15 +5,16 @@ Two clients are never needed for one account; several calls may run at once.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from worker.onoffice.codes import Verdict, judge_http, retry_after_seconds
-from worker.onoffice.errors import AccountRefused, Overloaded, RequestNotSent, Throttled
+from worker.onoffice.errors import AccountRefused, OnOfficeError, Overloaded, RequestNotSent, Throttled
 from worker.onoffice.protocol import CREATE, DELETE, Action, Credentials, build_request
-from worker.onoffice.replies import Reply, parse_reply
+from worker.onoffice.redacting import Redactor
+from worker.onoffice.replies import MAX_TEXT, Reply, parse_reply, printable
 from worker.onoffice.transport import HttpReply, Transport
 
 SHORT_PAUSE = 2.0  # seconds; a throttled request is repeated here only if the API asks for no more
@@ -28,10 +29,18 @@ Passing = Callable[[], AbstractAsyncContextManager[None]]  # waits for the limit
 class Client:
     """Sends requests of one account."""
 
-    def __init__(self, transport: Transport, credentials: Credentials, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        clock: Callable[[], float],
+        heard: Callable[[Mapping[str, str]], object] = lambda headers: None,
+    ) -> None:
         self._transport = transport
         self._credentials = credentials
+        self._redactor = Redactor(credentials)
         self._clock = clock  # Unix seconds; the API accepts 120 s of difference (API facts 1.2)
+        self._heard = heard  # is told the headers of every answer
 
     async def call(self, actions: Sequence[Action], passing: Passing) -> Reply:
         """One request with all actions; repeated only when that can do no harm, a few seconds at most.
@@ -42,7 +51,7 @@ class Client:
         """
         harmless = _harmless_to_repeat if _only_reads(actions) else _never_left
         try:
-            return await self._try(actions, passing)
+            return await self.call_once(actions, passing)
         except (RequestNotSent, Throttled) as error:
             if not harmless(error):
                 raise
@@ -55,19 +64,22 @@ class Client:
         await asyncio.sleep(random.uniform(0.0, FIRST_PAUSE))  # noqa: S311  # jitter
         async for attempt in retrying:
             with attempt:
-                return await self._try(actions, passing)
+                return await self.call_once(actions, passing)
         raise RequestNotSent("no attempt was made")  # not reached: AsyncRetrying makes one at least
 
-    async def _try(self, actions: Sequence[Action], passing: Passing) -> Reply:
+    async def call_once(self, actions: Sequence[Action], passing: Passing) -> Reply:
+        """One request, not repeated. Raises as `call`."""
         async with passing():
-            return await self.call_once(actions)
-
-    async def call_once(self, actions: Sequence[Action]) -> Reply:
-        """One request, without waiting for a limit and without repeating it. Raises as `call`."""
-        body = build_request(self._credentials, actions, int(self._clock()))
-        reply = await self._transport.post(body)
-        self._raise_for_status(reply)
-        return parse_reply(reply.body, actions)
+            body = build_request(self._credentials, actions, int(self._clock()))
+            redact = self._redactor.of_request(body)
+            try:
+                reply = await self._transport.post(body)
+            except OnOfficeError as error:  # its text may be the server's
+                error.args = tuple(printable(redact(str(each))[:MAX_TEXT]) for each in error.args)
+                raise
+            self._heard(reply.headers)
+            self._raise_for_status(reply)
+            return parse_reply(reply.body, actions, redact)
 
     def _raise_for_status(self, reply: HttpReply) -> None:
         match judge_http(reply.status, reply.headers):

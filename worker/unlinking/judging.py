@@ -129,7 +129,7 @@ def _settle_present(ticket: Ticket, look: Look, policy: Policy, now: float) -> D
     if known.success_at is not None:
         return waiting or End(_unlinked_yet_seen(known, policy, now))
     why = f"the link is still there; {look.why}"
-    if look.reason is None and not _is_last(ticket, policy):
+    if not _is_last(ticket, policy) and (look.reason is None or contradicts(ticket, look)):
         # the doubt stays: a request given up on may be carried out late
         return Again(why=why, code=look.code, known=replace(known, contradicted=False))
     if waiting is not None:
@@ -190,6 +190,14 @@ def _why_looked(ticket: Ticket) -> str:
     if ticket.known.in_doubt or ticket.question:
         return "an earlier request was never answered"
     return "it is looked at before it is deleted"
+
+
+def contradicts(ticket: Ticket, look: Look) -> bool:
+    """Whether a link that is seen denies the code, and the code may have been true when it was answered."""
+    rule = rule_for(look.code) if look.code is not None else None
+    if rule is None or rule.verdict is not Verdict.UNKNOWN or rule.max_tries is None:
+        return False
+    return ticket.tries.get(rule.code, 0) + 1 < rule.max_tries
 
 
 def judge_failed_read(ticket: Ticket, look: Look, answer: Answer | Missing, policy: Policy) -> Decision:
