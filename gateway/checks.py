@@ -19,6 +19,7 @@ from worker.onoffice.errors import OnOfficeError, UnreadableReply
 from worker.onoffice.protocol import build_request, harmless_read
 from worker.onoffice.replies import Answer, parse_reply
 from worker.onoffice.transport import Timeouts, Transport
+from worker.stores.refusals import explain
 
 ALLOWED_SKEW = 120.0  # seconds, API facts 1.2
 WORRYING_SKEW = 30.0  # seconds
@@ -63,8 +64,8 @@ def check_redis(client: "redis.Redis") -> list[Finding]:
     try:
         info: Mapping[str, object] = client.info()
     except redis.exceptions.RedisError as error:
-        advice = "start it, or check UNLINKER_REDIS_URL; unset it to use the embedded Valkey"
-        return [Finding("redis", False, f"cannot be reached: {error}", advice, unreachable=True)]
+        trouble = explain(error)
+        return [Finding("redis", False, trouble.what, trouble.cure, unreachable=True)]
     version = info.get("valkey_version") or info.get("redis_version")
     findings = [Finding("redis", True, f"version {version}, {info.get('used_memory_human')} used")]
     policy = str(info.get("maxmemory_policy"))

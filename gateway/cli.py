@@ -24,6 +24,7 @@ from gateway.commands import (
 )
 from gateway.exits import CommandError, Exit
 from gateway.output import note
+from worker.stores.refusals import explain
 from worker.unlinking.plan import PlanRefused
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -95,7 +96,7 @@ def run(arguments: list[str]) -> int:
         note(str(error))
         return error.code
     except redis.exceptions.RedisError as error:
-        note(f"Redis cannot be reached: {error}; start it, or check UNLINKER_REDIS_URL (`unlinker doctor` tells more)")
+        note(f"{explain(error)} (`unlinker doctor` tells more)")
         return Exit.UNREACHABLE
 
 

@@ -12,6 +12,7 @@ from gateway.exits import CommandError, Exit
 from gateway.progress import progress
 from tasks.pacer import Pacer
 from worker.stores.letter import Letter
+from worker.stores.refusals import explain
 
 CAP = 500  # letters moved without --all or --max
 FASTEST_STEP = 500  # letters moved in one round trip
@@ -95,7 +96,7 @@ def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Move
     except KeyboardInterrupt:
         moved.stopped = True
     except redis.exceptions.RedisError as error:
-        text = f"Redis failed after {moved.count} letters: {error}; the same command goes on with the rest"
+        text = f"Redis failed after {moved.count} letters: {explain(error)}; the same command goes on with the rest"
         raise CommandError(Exit.UNREACHABLE, text) from None
     return moved
 

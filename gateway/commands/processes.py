@@ -26,10 +26,11 @@ from gateway.reconciling.faults import PolicyFileError
 from gateway.reconciling.looking import Looker, policies_of
 from tasks.app import make_worker_app
 from tasks.beat import LOOK_EVERY, LOOP, make_beat_app, run_beat, schedule_for
+from worker.stores.refusals import told
 from worker.unlinking.night import TRUTH
 
 log = structlog.get_logger(__name__)
-REDIS_PATIENCE = 30.0  # seconds
+REDIS_PAUSE = 1.0  # seconds between tries at the start
 VALKEY_LOOK = 2.0  # seconds between looks at the embedded Valkey
 CHATTY_LOGGERS = ("celery.worker.strategy", "celery.app.trace")  # a line per job and step
 
@@ -94,7 +95,7 @@ def scheduler(
             run_beat(make_beat_app(urls.queue, urls.records, celery_options(), schedule_for(names, look_every), loop))
             return
         except redis.exceptions.RedisError as error:
-            log.warning("the scheduler begins anew", error=str(error))
+            log.warning("the scheduler begins anew", **told(error))
             time.sleep(1.0)
 
 
@@ -116,17 +117,15 @@ def _reachable(settings: Settings) -> Urls:
 
 
 def _wait_for_redis(url: str) -> None:
-    """A process may be started before its Redis, or while that restarts; raises RedisError when patience ends."""
-    deadline = time.monotonic() + REDIS_PATIENCE
+    """A process may be started before its Redis, or while that refuses: it says so, and waits until somebody mends it."""
+    client = connect(url)
     while True:
         try:
-            connect(url).ping()
+            client.ping()
             return
         except redis.exceptions.RedisError as error:
-            if time.monotonic() >= deadline:
-                raise
-            log.warning("waiting for Redis", error=str(error))
-            time.sleep(1.0)
+            log.warning("waiting for Redis", **told(error))
+            time.sleep(REDIS_PAUSE)
 
 
 def _keep_valkey_running(data_dir: Path) -> None:

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from worker.engine.threads import in_thread
 from worker.stores.nights import LEASE, Handled, Nights, Opened
+from worker.stores.refusals import told
 from worker.unlinking.night import Night
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,7 @@ class Ledger:
                     log.error("the nights are looked after by somebody else", policy=self._policy)
                     return
             except RedisError as error:
-                log.warning("a lease waits for Redis", policy=self._policy, error=str(error))
+                log.warning("a lease waits for Redis", policy=self._policy, **told(error))
 
 
 @asynccontextmanager

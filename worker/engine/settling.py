@@ -21,6 +21,7 @@ from worker.stores import keys
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halt, HaltedBy, Halts
 from worker.stores.records import Ending, Records, Status, StoredEnd
+from worker.stores.refusals import told
 from worker.stores.rows import RowEnding, Rows
 from worker.unlinking.attempts import as_json, noted
 from worker.unlinking.chunk import tally
@@ -272,5 +273,5 @@ async def insist(step: Callable[[], Awaitable[T]]) -> T:
         try:
             return await step()
         except RedisError as error:
-            log.warning("an outcome waits for Redis", error=str(error))
+            log.warning("an outcome waits for Redis", **told(error))
             await asyncio.sleep(REDIS_PAUSE)

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 import kombu
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from redis.exceptions import RedisError
 
 from worker.engine.inbox import Inbox
 
 SUPPORTED_KOMBU = "5.7."
+PROBE = "unlinker:probe-of-writes"
 
 
 class Post(Protocol):
@@ -115,6 +117,21 @@ class Transport(kombu_redis.Transport):
     """Hands the inbox's letters to Celery's consumer."""
 
     Channel = Channel
+    # kombu takes what Redis refuses (a full disk or memory, a replica) for an error of the channel, of which the worker
+    # dies; here it is one of the connection: Celery's consumer tries again with growing pauses, for ever
+    connection_errors = (*kombu_redis.Transport.connection_errors, RedisError)
+    recoverable_connection_errors = connection_errors
+
+    def establish_connection(self) -> Any:
+        """As kombu's, and a refusal shows here, where Celery pauses before it tries again, rather than later."""
+        connection = super().establish_connection()
+        try:
+            with self._avail_channels[-1].conn_or_acquire() as client:
+                client.set(PROBE, 1, xx=True, px=1)  # it writes nothing, since nobody makes the key
+        except RedisError:
+            self.close_connection(connection)
+            raise
+        return connection
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Called by Celery for every new connection; the inbox goes to the newest."""
