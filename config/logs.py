@@ -69,7 +69,11 @@ def configure(log_format: Literal["json", "console"], secrets: Iterable[str], le
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[Seldom(SAID_EVERY, time.monotonic), *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            Seldom(SAID_EVERY, time.monotonic),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

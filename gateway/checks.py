@@ -4,41 +4,21 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-
-import redis
 
 from config.accounts import Account
 from config.settings import Settings
 from gateway.composition import credentials
+from gateway.finding import Finding, clock_finding
 from worker.engine.transport import EngineMisfitError, check_fit
 from worker.onoffice.codes import judge_http
 from worker.onoffice.errors import OnOfficeError, UnreadableReply
 from worker.onoffice.protocol import build_request, harmless_read
 from worker.onoffice.replies import Answer, parse_reply
 from worker.onoffice.transport import Timeouts, Transport
-from worker.stores.refusals import explain
 
-ALLOWED_SKEW = 120.0  # seconds, API facts 1.2
-WORRYING_SKEW = 30.0  # seconds
 CHECK_TIMEOUT = 10.0  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    name: str
-    fine: bool
-    text: str
-    advice: str = ""
-    unreachable: bool = False
-
-    def document(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
 
 
 def check_engine() -> Finding:
@@ -59,33 +39,6 @@ def check_archive(folder: Path) -> Finding:
     return Finding("archive folder", False, f"{there} cannot be written to, or is no folder", advice)
 
 
-def check_redis(client: "redis.Redis") -> list[Finding]:
-    """Reachable, not evicting, and writing an append-only file."""
-    try:
-        info: Mapping[str, object] = client.info()
-    except redis.exceptions.RedisError as error:
-        trouble = explain(error)
-        return [Finding("redis", False, trouble.what, trouble.cure, unreachable=True)]
-    version = info.get("valkey_version") or info.get("redis_version")
-    findings = [Finding("redis", True, f"version {version}, {info.get('used_memory_human')} used")]
-    policy = str(info.get("maxmemory_policy"))
-    findings.append(
-        Finding("redis eviction", True, policy)
-        if policy == "noeviction"
-        else Finding("redis eviction", False, policy, "set maxmemory-policy noeviction: evicted keys are lost jobs")
-    )
-    aof = bool(info.get("aof_enabled"))
-    findings.append(
-        Finding("redis append-only file", True, "on")
-        if aof
-        else Finding("redis append-only file", False, "off", "set appendonly yes: a restart would lose the queue")
-    )
-    seconds, micros = client.time()
-    skew = time.time() - (seconds + micros / 1e6)
-    findings.append(_skew("clock against Redis", skew))
-    return findings
-
-
 async def check_credentials(settings: Settings, account: Account) -> Finding:
     """A harmless read with the account's credentials."""
     finding, _ = await _ask_api(settings, account)
@@ -97,7 +50,7 @@ async def check_api(settings: Settings, account: Account) -> list[Finding]:
     finding, server_time = await _ask_api(settings, account)
     if server_time is None:
         return [finding]
-    return [finding, _skew("clock against onOffice", time.time() - server_time)]
+    return [finding, clock_finding("clock against onOffice", time.time() - server_time)]
 
 
 async def _ask_api(settings: Settings, account: Account) -> tuple[Finding, float | None]:
@@ -146,11 +99,3 @@ def _date(headers: Mapping[str, str]) -> float | None:
         return parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, ValueError):
         return None
-
-
-def _skew(name: str, skew: float) -> Finding:
-    text = f"{skew:+.1f} s"
-    if abs(skew) < WORRYING_SKEW:
-        return Finding(name, True, text)
-    advice = f"set this machine's clock (NTP); from {ALLOWED_SKEW:.0f} s on the API refuses every request"
-    return Finding(name, False, text, advice)

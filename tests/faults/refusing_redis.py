@@ -65,5 +65,3 @@ def takes_writes(client: "redis.Redis") -> bool:
         return bool(client.set("unlinker:test-of-writes", 1))
     except redis.exceptions.RedisError:
         return False
-
-

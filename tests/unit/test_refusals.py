@@ -13,7 +13,10 @@ ANSWERS = {
     "MISCONF Errors writing to the AOF file: No space left on device": ("MISCONF", "make room on its disk"),
     "OOM command not allowed when used memory > 'maxmemory'.": ("OOM", "raise maxmemory"),
     "READONLY You can't write against a read only replica.": ("READONLY", "at the primary"),
-    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": ("MASTERDOWN", "at the primary"),
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": (
+        "MASTERDOWN",
+        "at the primary",
+    ),
     "MOVED 13851 127.0.0.1:43559": ("MOVED", "a cluster is not supported"),
     "ASK 13851 127.0.0.1:43559": ("ASK", "a cluster is not supported"),
     "CLUSTERDOWN Hash slot not served": ("CLUSTERDOWN", "a cluster is not supported"),
