@@ -32,7 +32,7 @@ class Redactor:
 
 
 class Seldom:
-    """A structlog processor: lines that carry `seldom=WHAT` are about a trouble that lasts, and said once in a while."""
+    """A structlog processor: a line with `seldom=WHAT` is about a trouble that lasts, and said once in a while."""
 
     def __init__(self, every: float, clock: Callable[[], float]) -> None:
         self._every = every

@@ -1,4 +1,4 @@
-"""What `doctor` finds out about a Redis or Valkey server: whether it does what unlinker needs, and what to do if not."""
+"""What `doctor` finds out about a Redis or Valkey server: does it do what unlinker needs, and what to do if not."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -52,7 +52,7 @@ def _looked_at(client: "redis.Redis") -> Iterator[Finding]:
     yield Finding("redis", True, f"version {version}, {info.get('used_memory_human')} used")
     yield _role(info)
     if info.get("cluster_enabled"):
-        advice = "use one without (cluster-enabled no), or a primary with Sentinel"
+        advice = "use one without (cluster-enabled no)"
         yield Finding("redis cluster", False, "it is a node of a cluster, which is not supported", advice)
     yield _memory(info)
     policy = str(info.get("maxmemory_policy"))
@@ -98,7 +98,7 @@ def _tried(client: "redis.Redis") -> Iterator[Finding]:
     refused = []
     for words in TRIED:
         try:
-            client.execute_command(*words)
+            client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no types for it
         except NoPermissionError as error:
             refused.append(f"{words[0]} {words[1] if len(words) > 1 else ''}".strip() + f" ({error})")
         except RedisError as error:

@@ -117,7 +117,7 @@ def _reachable(settings: Settings) -> Urls:
 
 
 def _wait_for_redis(url: str) -> None:
-    """A process may be started before its Redis, or while that refuses: it says so, and waits until somebody mends it."""
+    """A process may be started before its Redis, or while that refuses: it says so, and waits."""
     client = connect(url)
     while True:
         try:

@@ -2,10 +2,8 @@
 
 import resource
 from collections.abc import Callable
-from contextlib import suppress
 
 import redis
-from redis.exceptions import TimeoutError
 
 Fault = Callable[["redis.Redis"], Callable[[], object]]  # makes it refuse; what it returns mends it
 
@@ -31,32 +29,8 @@ def out_of_memory(client: "redis.Redis") -> Callable[[], object]:
 
 def read_only_replica(client: "redis.Redis") -> Callable[[], object]:
     """A replica of a server that is not there."""
-    client.config_set("replica-serve-stale-data", "yes")
-    client.execute_command("REPLICAOF", "127.0.0.1", "1")
-    return lambda: client.execute_command("REPLICAOF", "NO", "ONE")
-
-
-def stale_replica(client: "redis.Redis") -> Callable[[], object]:
-    """The same, and it does not even read."""
-    client.config_set("replica-serve-stale-data", "no")
-    client.execute_command("REPLICAOF", "127.0.0.1", "1")
-    return lambda: client.execute_command("REPLICAOF", "NO", "ONE")
-
-
-def another_password(client: "redis.Redis") -> Callable[[], object]:
-    """Whoever connects from now on is refused."""
-    before = client.config_get("requirepass")["requirepass"]
-    client.config_set("requirepass", "another")
-    client.client_kill_filter(skipme=True)
-    return lambda: client.config_set("requirepass", before)
-
-
-def endless_script(client: "redis.Redis") -> Callable[[], object]:
-    """Somebody's script that does not end."""
-    client.config_set("busy-reply-threshold", "1")
-    with redis.Redis(**client.get_connection_kwargs() | {"socket_timeout": 0.2}) as other, suppress(TimeoutError):
-        other.eval("while true do end", 0)
-    return lambda: client.execute_command("SCRIPT", "KILL")
+    client.slaveof("127.0.0.1", 1)
+    return lambda: client.slaveof()
 
 
 def takes_writes(client: "redis.Redis") -> bool:

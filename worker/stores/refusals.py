@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from redis import exceptions
 
 _START = "start it, or check UNLINKER_REDIS_URL and the network"
-_CLUSTER = (
-    "use a server without cluster mode (cluster-enabled no), or a primary with Sentinel: a cluster is not supported"
-)
+_CLUSTER = "use a server without cluster mode (cluster-enabled no): a cluster is not supported"
 _REPLICA = "point UNLINKER_REDIS_URL at the primary, or promote this server (REPLICAOF NO ONE)"
 
 
