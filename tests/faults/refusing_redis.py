@@ -30,7 +30,7 @@ def out_of_memory(client: "redis.Redis") -> Callable[[], object]:
 def read_only_replica(client: "redis.Redis") -> Callable[[], object]:
     """A replica of a server that is not there."""
     client.slaveof("127.0.0.1", 1)
-    return lambda: client.slaveof()
+    return client.slaveof
 
 
 def takes_writes(client: "redis.Redis") -> bool:

@@ -4,13 +4,14 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import EX_SOFTWARE
 from pathlib import Path
 
 import structlog
 from celery.worker import state
+from redis.exceptions import RedisError
 
 from worker.engine.claimer import Claimer, Held, KnownTasks
 from worker.engine.claims import Claims, Window
@@ -46,6 +47,7 @@ log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
 CANCEL_EVERY = 0.1  # seconds
 TUNE_EVERY = 0.25  # seconds
+STOP_PATIENCE = 5.0  # seconds a stop waits for Redis, each time it needs it
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Runtime:
         self._with_celery: dict[str, Held] = {}
         self._lanes: dict[str, Lane] = {}
         self._draining = False
+        self._hurry = asyncio.Event()
 
     def __json__(self) -> str:
         """`celery inspect stats` shows the transport's options, and this is one of them."""
@@ -252,25 +255,58 @@ class Runtime:
         self._claiming.cancel()
         for letter in self.inbox.take_all():
             self._rejected(letter.payload["properties"]["delivery_tag"])
-        for lane in self._lanes.values():
-            await self._settler.give_back(lane.take_waiting())
+        await self._give_back([lane.take_waiting() for lane in self._lanes.values()])
         wire = {task: entries for lane in self._lanes.values() for task, entries in lane.on_the_wire().items()}
         if wire:
-            _, late = await asyncio.wait(wire, timeout=self._options.grace if grace is None else grace)
+            late = await _unfinished(wire, self._hurry, self._options.grace if grace is None else grace)
             for task in late:
                 task.cancel()
-                await self._settler.give_back([e for e in wire[task] if not e.is_settled], sent=True)
+            await self._give_back([[e for e in wire[task] if not e.is_settled] for task in late], sent=True)
+
+    def hurry(self) -> None:
+        """A stop waits for nothing on the wire any more; any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._hurry.set)
+
+    async def _give_back(self, groups: Sequence[Sequence[Entry]], *, sent: bool = False) -> None:
+        """A stop does not wait for Redis: what it does not hear of is found again by its lease."""
+        until = asyncio.get_running_loop().time() + STOP_PATIENCE
+        for entries in groups:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._settler.give_back(entries, sent=sent)
+            except (RedisError, TimeoutError):
+                self._settler.abandon(entries)
 
     async def close(self) -> None:
         """After `drain`: flush acks, end the background work, close all connections."""
         await asyncio.sleep(0)  # acks noted by other threads arrive first
-        await self._settler.wait_for_closing()
-        await self._claims.flush()
+        try:
+            async with asyncio.timeout(STOP_PATIENCE):
+                await self._settler.wait_for_closing()
+                await self._claims.flush()
+        except (RedisError, TimeoutError) as error:
+            log.warning(
+                "stopped without Redis: what this worker held is taken over when its leases run out", why=str(error)
+            )
         await _end(set(self._running))
         await self._transport.close()
         await self._queue.aclose()
         if self._store is not self._queue:
             await self._store.aclose()
+
+
+async def _unfinished(
+    wire: "Iterable[asyncio.Task[None]]", hurry: asyncio.Event, grace: float
+) -> "set[asyncio.Task[None]]":
+    """What is on the wire still after `grace` seconds, or once `hurry` is set."""
+    waiting, called = set(wire), asyncio.get_running_loop().create_task(hurry.wait())
+    until = asyncio.get_running_loop().time() + grace
+    while waiting and not called.done() and (left := until - asyncio.get_running_loop().time()) > 0:
+        await asyncio.wait({*waiting, called}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        waiting = {task for task in waiting if not task.done()}
+    called.cancel()
+    return {task for task in waiting if not task.done()}
 
 
 async def _end(tasks: "set[asyncio.Task[None]]") -> None:
