@@ -141,10 +141,14 @@ class House:
 
     def start(self, *command: str, **settings: str) -> Process:
         """Start `unlinker COMMAND`."""
-        log = self.home / f"{command[0]}-{len(self.processes)}.log"
+        return self.start_module("gateway.cli", *command, **settings)
+
+    def start_module(self, module: str, *words: str, **settings: str) -> Process:
+        """Start a Python module with our environment."""
+        log = self.home / f"{words[0]}-{len(self.processes)}.log"
         with log.open("wb") as file:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "gateway.cli", *command],
+                [sys.executable, "-m", module, *words],
                 cwd=self.home,
                 env=self.environment(**settings),
                 stdin=subprocess.DEVNULL,

@@ -82,6 +82,8 @@ class Gate:
             elif answer.why is Refusal.FULL:
                 await self._wait_for_release(FULL_PAUSE)
             else:
+                if answer.why is Refusal.JUMPED:
+                    log.warning("Redis' clock went back; the limit goes by the new time", seldom=Refusal.JUMPED)
                 await asyncio.sleep(min(answer.wait, LONGEST_PAUSE))
 
     async def _wait_until_due(self, grants: Sequence[Grant]) -> list[Place]:

@@ -28,6 +28,7 @@ from worker.engine.solitude import Solitude
 from worker.engine.watch import Probe, Watch
 from worker.engine.window import Bounds, next_window
 from worker.onoffice.client import Client
+from worker.onoffice.clock import SigningClock
 from worker.onoffice.protocol import Credentials
 from worker.onoffice.transport import Timeouts, Transport
 from worker.stores.deliveries import Deliveries
@@ -36,6 +37,8 @@ from worker.stores.keep_rules import KeepRules
 from worker.stores.keepsakes import Keepsakes
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
+from worker.stores.redis_clock import RedisClock
+from worker.stores.refusals import told
 from worker.stores.rows import Rows
 from worker.stores.run_feed import RunFeed
 from worker.stores.sightings import StoredSightings
@@ -47,6 +50,7 @@ log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
 CANCEL_EVERY = 0.1  # seconds
 TUNE_EVERY = 0.25  # seconds
+CLOCK_EVERY = 3.0  # seconds between looks at Redis' clock
 STOP_PATIENCE = 5.0  # seconds a stop waits for Redis, each time it needs it
 
 
@@ -92,6 +96,7 @@ class Runtime:
         self._lanes: dict[str, Lane] = {}
         self._draining = False
         self._hurry = asyncio.Event()
+        self._clock = SigningClock(time.time)
 
     def __json__(self) -> str:
         """`celery inspect stats` shows the transport's options, and this is one of them."""
@@ -134,6 +139,7 @@ class Runtime:
         feed = RunFeed(self._store, options.retention, owner)
         self._keep(Conductor(feed, deliveries, {"unlink": self._tasks.unlink_many, "restore": self._tasks.undo}).run())
         self._keep(self._keep_tuning())
+        self._keep(self._keep_looking_at_clocks())
         self._keep(self._claims.keep_flushing())
         self._keep(self._claims.keep_renewing(options.lease / 3))
 
@@ -148,6 +154,20 @@ class Runtime:
             round_trip = max((lane.round_trip for lane in self._lanes.values()), default=0.0)
             window.jobs = next_window(window.jobs, let_go / TUNE_EVERY, round_trip, bounds)
 
+    async def _keep_looking_at_clocks(self) -> None:
+        """Run for ever: Redis' clock is the second opinion on this machine's; when it goes back, delays follow."""
+        clocks = [RedisClock(client) for client in dict.fromkeys((self._store, self._queue))]
+        while True:
+            try:
+                for clock in clocks:
+                    now, moved = await clock.look()
+                    self._clock.second_opinion = now - time.time()
+                    if moved:
+                        log.warning("Redis' clock went back; what waited is due as much earlier", seconds=moved)
+            except RedisError as error:
+                log.warning("nobody looks at Redis' clock", **told(error))
+            await asyncio.sleep(CLOCK_EVERY)
+
     def _open_lanes(self) -> dict[str, Probe]:
         solitude = Solitude()
         intents = Intents(self._books.records, self._books.rows)
@@ -156,7 +176,7 @@ class Runtime:
         for account, access in self._options.accounts.items():
             limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
             limiter = Limiter(self._store, account, limits)
-            client = Client(self._transport, access.credentials, time.time)
+            client = Client(self._transport, access.credentials, self._clock)
             gate = Gate(limiter, limits.lateness)
             self._keep(gate.keep_renewing(self._options.lease / 3))
             parts = LaneParts(

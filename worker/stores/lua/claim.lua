@@ -20,6 +20,11 @@ local function keep(entry, from)
   out[#out + 1] = {claim, string.sub(entry, at + 1), from, string.sub(entry, 1, at - 1)}
 end
 
+-- a lease that ends further ahead than any does was given before Redis' clock went back; whoever lives renews it
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', leases, now + 10 * lease, '+inf', 'LIMIT', 0, wanted)) do
+  redis.call('ZADD', leases, now + lease, other)
+end
+
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, wanted)) do
   local entry = redis.call('HGET', claimed, old)
   if not entry or bulk > 0 or not is_bulk(entry) then
