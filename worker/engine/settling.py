@@ -131,6 +131,10 @@ class Settler:
             await insist(lambda: self._let_chunk_wait(chunk))
         else:
             (states,) = await insist(lambda: self._rows.states([chunk.chunk]))
+            if chunk.without_outcome(states):  # Redis has lost the ends of some rows; their chunk may come again
+                self._claims.done(chunk.claim)
+                chunk.settle(Left.ELSEWHERE)
+                return
             result = {"outcome": "done", **tally(states), "run": chunk.chunk.run}
             end = chunk_as_stored(result, time.time())
             await self._write([Ending(chunk.id, "", end, chunk.claim)])
