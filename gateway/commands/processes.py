@@ -24,6 +24,7 @@ from gateway.composition import Urls, connect, find_urls, runtime_options, secre
 from gateway.exits import CommandError, Exit
 from gateway.reconciling.faults import PolicyFileError
 from gateway.reconciling.looking import Looker, policies_of
+from gateway.worker_name import unique_name
 from tasks.app import make_worker_app
 from tasks.beat import LOOK_EVERY, LOOP, make_beat_app, run_beat, schedule_for
 from worker.stores.refusals import told
@@ -39,7 +40,7 @@ LogLevel = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
 
 def worker(
     log_level: LogLevel = "INFO",
-    name: Annotated[str | None, typer.Option(help="Celery's name of this worker.")] = None,
+    name: Annotated[str | None, typer.Option(help="Celery's name of this worker; unique if left out.")] = None,
 ) -> None:
     """Run a worker: takes jobs from the queue until SIGTERM, which lets requests on the wire finish.
 
@@ -59,8 +60,9 @@ def worker(
     urls = _reachable(settings)
     app = make_worker_app(runtime_options(settings, urls), celery_options())
     app.reconciler = Looker(settings)
-    running = app.Worker(hostname=name, loglevel=level, quiet=True, without_gossip=True, without_mingle=True)
-    running.start()
+    with unique_name(connect(urls.records), name) as hostname:
+        running = app.Worker(hostname=hostname, loglevel=level, quiet=True, without_gossip=True, without_mingle=True)
+        running.start()
     raise typer.Exit(running.exitcode or 0)
 
 

@@ -64,6 +64,11 @@ def parked(account: str) -> str:
     return f"unlinker:parked:{account}"
 
 
+def worker_name(name: str) -> str:
+    """String with a time to live: the living worker that has this name of Celery's."""
+    return f"unlinker:worker:{name}"
+
+
 def probe(account: str) -> str:
     """String with a time to live: some worker is probing the account."""
     return f"unlinker:probe:{account}"
