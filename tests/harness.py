@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -42,6 +43,13 @@ def eventually(what: Callable[[], Any], timeout: float = END_TIMEOUT, every: flo
             return found
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
         time.sleep(every)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass
