@@ -22,6 +22,7 @@ TRIED: tuple[tuple[str, ...], ...] = (
     *(("LTRIM", name, "0", "-1") for name in keys.CLAIM_ORDER),
     ("DEL", f"{keys.RESULT_PREFIX}of-doctor"),
     ("SREM", "_kombu.binding.celery.pidbox", "of-doctor"),
+    ("SREM", "_kombu.binding_permanent.unlink", "of-doctor"),
     ("PUBLISH", f"{keys.RESULT_PREFIX}of-doctor", ""),
 )
 

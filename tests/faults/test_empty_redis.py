@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,17 +98,19 @@ def test_a_run_whose_record_is_gone_holds_nobody_up_and_can_be_cleared(house: Ho
 
 def test_a_claim_of_an_emptied_server_is_never_that_of_another_message(house: House) -> None:
     """A worker holds its old claims a while; a number that begins anew would let it ack another job's message."""
-    house.settings["UNLINKER_VISIBILITY_TIMEOUT"] = "60"  # so it believes in its claims for long
     house.sandbox.call("PATCH", "options", {"latency_ms": 3000})
     house.settings |= {"UNLINKER_ACTIONS_PER_REQUEST": "1", "UNLINKER_MAX_IN_FLIGHT": "3"}
-    house.start_worker()
+    worker = house.start_worker()
     links = many(house, 6)
-    for link in links[:3]:
-        house.unlink(*link)
+    before = [house.unlink(*link) for link in links[:3]]
     eventually(lambda: len(house.sandbox.requests()) >= 3)
+    time.sleep(1)  # so that they end well before the others do
     house.client.flushall()
     ids = [house.push({"relationtype": kind, "parentid": a, "childid": b}) for kind, a, b in links[3:]]
     eventually(lambda: house.client.hlen(keys.CLAIMED) == 3)
+    house.all_ended(before)
+    worker.kill()
+    house.start_worker()
     documents = house.all_ended(ids)
     assert {document["outcome"] for document in documents.values()} == {"unlinked"}
 

@@ -32,10 +32,11 @@ def as_user(house: House, *words: str) -> dict[str, str]:
 
 
 def test_workers_scheduler_and_commands_need_no_more_than_the_rights_that_are_written_down(house: House) -> None:
-    user = as_user(house, *rights())
-    worker = house.start_worker(**user)
-    scheduler = house.start("scheduler", "--loop", "0.2", "--look-every", "1", **user)
-    house.settings |= user
+    house.settings |= as_user(house, *rights())
+    worker = house.start("worker")
+    eventually(lambda: "ready." in worker.text() or "NOPERM" in worker.text())
+    assert "NOPERM" not in worker.text()
+    scheduler = house.start("scheduler", "--loop", "0.2", "--look-every", "1")
     (link, other) = many(house, 2)
     plan = plan_of(house, [other])
     dead = house.unlink("estate:address:owner", 42, 7)
@@ -74,7 +75,7 @@ def test_workers_scheduler_and_commands_need_no_more_than_the_rights_that_are_wr
 
 def test_a_worker_whose_user_lacks_a_right_says_so_and_goes_on_once_it_has_it(house: House) -> None:
     few = as_user(house, *rights(), "-eval", "-evalsha", "-info")
-    worker = house.start_worker(wait=False, **few)
+    worker = house.start("worker", **few)
     eventually(lambda: "grant the rights" in worker.text())
     told = house.run("doctor", **few)
     assert told.returncode == 1, told.stdout
