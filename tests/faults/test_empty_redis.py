@@ -49,7 +49,11 @@ def test_a_plan_that_is_applied_again_after_redis_was_emptied_ends(
     house.sandbox.call("PATCH", "options", {"latency_ms": 1500})
     sent = len(house.sandbox.requests())
     eventually(lambda: len(house.sandbox.requests()) >= sent + 2)
+    follower = house.start("bulk", "status", _run_id(plan), "--follow")
+    follower.wait_for(f"of {ROWS}")
     emptied(house)
+    assert follower.popen.wait(60) == 3
+    assert "Apply the plan again" in follower.text()
     eventually(lambda: next(house.client.scan_iter(CHUNK_ROWS), None))  # the answers came, and were written
     assert _apply(house, plan) == 0
     house.sandbox.call("PATCH", "options", {"latency_ms": 0})
@@ -73,13 +77,14 @@ def test_a_cancel_ends_a_run_whose_messages_are_lost_and_frees_its_account(house
     house.start_worker()
     assert house.here("bulk", "cancel", _run_id(plan)).returncode == 0
     house.sandbox.call("PATCH", "options", {"latency_ms": 0})
+    other = plan_of(house, many(house, 5, first=2000))
+    assert house.here("bulk", "apply", str(other), "--yes").returncode == 0, "what is cancelled sends nothing more"
     name = keys.run(_run_id(plan))
     eventually(lambda: house.client.hexists(name, "moved_at"))
     for moment in ("moved_at", "steered_at"):  # nothing has moved for a minute
         house.client.hincrby(name, moment, -60_000)
     run = _over(house, _run_id(plan))
     assert run["state"] == "cancelled"
-    assert house.here("bulk", "apply", str(plan_of(house, many(house, 5, first=2000))), "--yes").returncode == 0
 
 
 def test_a_run_whose_record_is_gone_holds_nobody_up_and_can_be_cleared(house: House) -> None:

@@ -167,8 +167,10 @@ class Runs:
     def forget(self, run_id: str) -> bool:
         """Whether something was left of a run whose record is gone; now nothing is, and it holds no account."""
         pipeline = self._client.pipeline()
-        for name in (keys.RUNS, keys.PARKING_RUNS, keys.RUNS_OPEN):
-            pipeline.zrem(name, run_id) if name == keys.RUNS else pipeline.srem(name, run_id)
+        pipeline.zrem(keys.RUNS, run_id)
+        pipeline.srem(keys.RUNS_OPEN, run_id)
+        pipeline.srem(keys.PARKING_RUNS, run_id)
+        pipeline.delete(keys.parked_run(run_id))
         return any(pipeline.execute())
 
     def get(self, run_id: str) -> Run | None:

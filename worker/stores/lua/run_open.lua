@@ -8,9 +8,10 @@ if state and state ~= 'loading' then return 'exists' end
 if redis.call('HLEN', KEYS[5]) ~= tonumber(ARGV[2]) then return 'missing' end
 local holder = redis.call('GET', KEYS[4])
 if holder and holder ~= ARGV[1] and redis.call('SISMEMBER', KEYS[3], holder) == 1 then
-  -- a run whose record is gone (KEYS does not name it: unlinker:run:HOLDER) holds nobody up
-  if redis.call('EXISTS', RUN_PREFIX .. holder) == 1 then return holder end
-  redis.call('SREM', KEYS[3], holder)
+  -- KEYS does not name its record: unlinker:run:HOLDER. One that is cancelled, or gone, sends nothing more
+  local held = redis.call('HGET', RUN_PREFIX .. holder, 'state')
+  if held and held ~= 'cancelled' then return holder end
+  if not held then redis.call('SREM', KEYS[3], holder) end
 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
