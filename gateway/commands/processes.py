@@ -24,9 +24,9 @@ from gateway.composition import Urls, connect, find_urls, runtime_options, secre
 from gateway.exits import CommandError, Exit
 from gateway.reconciling.faults import PolicyFileError
 from gateway.reconciling.looking import Looker, policies_of
-from gateway.worker_name import unique_name
 from tasks.app import make_worker_app
 from tasks.beat import LOOK_EVERY, LOOP, make_beat_app, run_beat, schedule_for
+from worker.engine.worker_name import unique_name
 from worker.stores.refusals import told
 from worker.unlinking.night import TRUTH
 

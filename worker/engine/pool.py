@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,7 +164,8 @@ class AsyncioPool(BasePool):
         _run_queued_acks(hub)
         if draining.done():
             draining.result()
-        self._on_loop(self._close(), CLOSE_TIMEOUT)
+        with suppress(TimeoutError):
+            self._on_loop(self._close(), CLOSE_TIMEOUT)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSE_TIMEOUT)
 
