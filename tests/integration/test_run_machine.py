@@ -120,7 +120,8 @@ class RunMachine(RuleBasedStateMachine):
         if not left:
             return
         held = self.state
-        (intent,) = self._do(self.rows.intend([RowsIntention(chunk, arrival.claim, tuple(left))]))
+        (answer,) = self._do(self.rows.intend([RowsIntention(chunk, arrival.claim, tuple(left))]))
+        intent = answer.intent
         if intent is Intent.CANCELLED:
             self._finish(chunk, left, CANCELLED)
         if intent is not Intent.GO:
@@ -228,3 +229,23 @@ def test_no_more_is_fed_than_the_workers_get_through(redis_url: str) -> None:
     asyncio.run(feed())
     assert client.llen("bulk") == LEAST_AHEAD // 500
     client.close()
+
+
+def test_a_row_that_its_chunks_former_holder_has_ended_is_neither_sent_nor_counted_again(redis_url: str) -> None:
+    """Its answer came after the chunk had been taken over, and its rows had been read."""
+    RunMachine.url = redis_url
+    machine = RunMachine()
+    machine.feed(0)
+    message: Any = machine.sync.rpop("bulk")
+    chunk = _chunk(message)
+    (admitted,) = machine._do(machine.records.admit([Arrival(id=chunk.id, fields=chunk_fields(chunk), claim="new")]))
+    assert not admitted.in_doubt
+    machine._finish(chunk, [1], UNLINKED)
+    (answer,) = machine._do(machine.rows.intend([RowsIntention(chunk, "new", (0, 1, 2))]))
+    assert (answer.intent, answer.ended) == (Intent.GO, frozenset({1}))
+    assert machine._do(machine.rows.states([chunk])) == [b"sus"]
+    machine._finish(chunk, [0, 1, 2], DEAD)
+    machine.counters_bytes_and_letters_agree()
+    (answer,) = machine._do(machine.rows.intend([RowsIntention(chunk, "new", (0, 1, 2))]))
+    assert answer.ended == {0, 1, 2}
+    machine.teardown()
