@@ -92,7 +92,11 @@ if done - mark_done >= WINDOW or (done >= rows and done > mark_done) then
   if bad / all > bound and done < rows then return stop(share(bad, all) .. ' of the last rows failed') end
   redis.call('HSET', KEYS[1], 'mark_done', done, 'mark_failed', failed)
 end
-if done >= rows then return over('done') end
+if done >= rows then
+  count_rows(KEYS[1], ARGV[1], chunks) -- its rows have the last word
+  done, failed = counted()
+  if done >= rows then return over('done') end
+end
 if next_chunk >= chunks then return {state} end
 
 -- as many on their way as end in two seconds: enough for the workers, and no account's chunks lie before another's
