@@ -9,7 +9,10 @@ from typing import Literal
 
 import structlog
 
+from config.visible import visible
+
 MASK = "**"
+MANY_LINES = ("exception", "stack")  # of an event
 _URL_PASSWORD = re.compile(r"((?:redis|valkey)s?://[^:@/\s]*:)[^@/\s]+@")
 SAID_EVERY = 30.0  # seconds between lines about the same lasting trouble
 
@@ -51,6 +54,14 @@ class Seldom:
         return event
 
 
+def _visible(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Texts of strangers move no cursor and begin no line; JSON escapes them by itself."""
+    return {
+        key: visible(value, keep="\n\t" if key in MANY_LINES else "") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
 def configure(log_format: Literal["json", "console"], secrets: Iterable[str], level: int = logging.INFO) -> None:
     """Send the root logger's records (Celery's and ours) to stderr in one format."""
     redact = Redactor(secrets)
@@ -63,10 +74,10 @@ def configure(log_format: Literal["json", "console"], secrets: Iterable[str], le
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[
@@ -82,7 +93,7 @@ def configure(log_format: Literal["json", "console"], secrets: Iterable[str], le
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, *renderers],
         )
     )
     root = logging.getLogger()

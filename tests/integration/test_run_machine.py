@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections import Counter
 from typing import Any
 
 import redis
@@ -19,7 +20,7 @@ from worker.stores.records import Arrival, Intent, Records, Retention, chunk_fie
 from worker.stores.rows import RowEnding, Rows, RowsIntention
 from worker.stores.run_feed import LEAST_AHEAD, Look, RunFeed
 from worker.stores.runs import Runs, RunTerms
-from worker.unlinking.chunk import Chunk
+from worker.unlinking.chunk import Chunk, RowState, outcome_of
 from worker.unlinking.job import Job
 from worker.unlinking.outcome import CANCELLED, Evidence, Kind, Outcome, dead
 from worker.unlinking.runs import Layout, RunState, Steering
@@ -249,3 +250,26 @@ def test_a_row_that_its_chunks_former_holder_has_ended_is_neither_sent_nor_count
     (answer,) = machine._do(machine.rows.intend([RowsIntention(chunk, "new", (0, 1, 2))]))
     assert answer.ended == {0, 1, 2}
     machine.teardown()
+
+
+def test_a_run_that_is_started_counts_every_state_that_its_rows_may_have(redis_url: str) -> None:
+    """As after Redis has lost its data: the rows got their bytes while nobody knew the run."""
+    with redis.Redis.from_url(redis_url) as client:
+        finals = [state for state in RowState if state.is_final]
+        runs = Runs(client)
+        terms = RunTerms(
+            id="r",
+            account="default",
+            action="unlink",
+            layout=Layout(len(finals) + 2, 0),
+            max_failure_rate=0.5,
+            by="x",
+            because="y",
+        )
+        list(runs.load(terms, (["calendar:address", 1, row + 1] for row in range(terms.layout.rows))))
+        client.set(keys.rows("r.0"), b"\0s" + b"".join(state.value for state in finals))
+        assert runs.open(terms) == "started"
+        run = runs.get("r")
+        assert run is not None
+        wanted = Counter(str(outcome_of(state).outcome) for state in finals)
+        assert {name: count for name, count in run.counts.items() if count} == wanted
