@@ -106,4 +106,4 @@ def test_the_most_first_and_in_words_of_what_was_to_be_done() -> None:
     assert (first.reason, first.replay, first.happened[:20]) == ("Exhausted", "transient", "The link is not back")
     assert (second.reason, second.example, second.happened) == ("NotRestorable", "5: x", NotRestorable.happened)
     (deleting, _) = counted((passing, 2), (refused, 1)).failures
-    assert deleting.happened.startswith("The link is still there")
+    assert deleting.happened.startswith("The link is not deleted")
