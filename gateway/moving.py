@@ -13,6 +13,7 @@ from gateway.interrupting import uninterrupted
 from gateway.progress import progress
 from tasks.pacer import Pacer
 from worker.stores.letter import Letter
+from worker.stores.refusals import explain
 
 CAP = 500  # letters moved without --all or --max
 FASTEST_STEP = 200  # letters moved in one script, so that a lost reply leaves no more than these in doubt
@@ -98,7 +99,7 @@ def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Move
     except KeyboardInterrupt:
         moved.stopped = True
     except redis.exceptions.RedisError as error:
-        moved.failed = str(error)
+        moved.failed = str(explain(error))
     return moved
 
 

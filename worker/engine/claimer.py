@@ -19,6 +19,7 @@ from worker.engine.settling import Settler, insist
 from worker.stores import keys
 from worker.stores.deliveries import Claimed, Deliveries
 from worker.stores.records import Admission, Admitted, Records, Status
+from worker.stores.refusals import told
 from worker.stores.rows import RowEnding, Rows
 from worker.unlinking.errors import Poison
 from worker.unlinking.job import Job
@@ -83,7 +84,7 @@ class Claimer:
             try:
                 await self._step(may_claim)
             except RedisError as error:
-                log.warning("claiming waits for Redis", error=str(error))
+                log.warning("claiming waits for Redis", **told(error))
                 await asyncio.sleep(REDIS_PAUSE)
 
     async def _step(self, may_claim: Callable[[], bool]) -> None:

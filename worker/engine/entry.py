@@ -20,6 +20,7 @@ class Left(Enum):
     WAITING = "waiting"  # delayed or parked
     GIVEN_BACK = "given back"  # the worker stops
     ELSEWHERE = "elsewhere"  # it ended before, or another worker has it
+    ENDED = "ended"  # of a row: whoever had its chunk before has written its outcome
 
 
 Settled = Outcome | Left | Mapping[str, object]  # the mapping is a chunk's result

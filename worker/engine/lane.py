@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 from redis.exceptions import RedisError
 
-from worker.engine.entry import Entry
+from worker.engine.entry import Entry, Left
 from worker.engine.gate import AccountHalted, Gate, Place
 from worker.engine.granted_api import GrantedApi
 from worker.engine.intents import Intents
@@ -280,6 +280,8 @@ class Sifted:
                 self._give_up(entry, EXPIRED)
             case Intent.CANCELLED:
                 self._give_up(entry, CANCELLED)
+            case Intent.ROW_ENDED:
+                entry.settle(Left.ENDED)
             case Intent.ENDED | Intent.LOST:
                 self.elsewhere.append(entry)
 

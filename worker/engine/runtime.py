@@ -4,13 +4,14 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import EX_SOFTWARE
 from pathlib import Path
 
 import structlog
 from celery.worker import state
+from redis.exceptions import RedisError
 
 from worker.engine.claimer import Claimer, Held, KnownTasks
 from worker.engine.claims import Claims, Window
@@ -28,6 +29,7 @@ from worker.engine.solitude import Solitude
 from worker.engine.watch import Probe, Watch
 from worker.engine.window import Bounds, next_window
 from worker.onoffice.client import Client
+from worker.onoffice.clock import SigningClock
 from worker.onoffice.protocol import Credentials
 from worker.onoffice.transport import Timeouts, Transport
 from worker.stores.deliveries import Deliveries
@@ -36,6 +38,8 @@ from worker.stores.keep_rules import KeepRules
 from worker.stores.keepsakes import Keepsakes
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.records import Records, Retention
+from worker.stores.redis_clock import RedisClock
+from worker.stores.refusals import told
 from worker.stores.rows import Rows
 from worker.stores.run_feed import RunFeed
 from worker.stores.sightings import StoredSightings
@@ -47,6 +51,8 @@ log = structlog.get_logger(__name__)
 ROWS_WINDOW = 4000  # rows of chunks held at once
 CANCEL_EVERY = 0.1  # seconds
 TUNE_EVERY = 0.25  # seconds
+CLOCK_EVERY = 3.0  # seconds between looks at Redis' clock
+STOP_PATIENCE = 5.0  # seconds a stop waits for Redis, each time it needs it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,8 @@ class Runtime:
         self._with_celery: dict[str, Held] = {}
         self._lanes: dict[str, Lane] = {}
         self._draining = False
+        self._hurry = asyncio.Event()
+        self._clock = SigningClock(time.time)
 
     def __json__(self) -> str:
         """`celery inspect stats` shows the transport's options, and this is one of them."""
@@ -132,6 +140,7 @@ class Runtime:
         feed = RunFeed(self._store, options.retention, owner)
         self._keep(Conductor(feed, deliveries, {"unlink": self._tasks.unlink_many, "restore": self._tasks.undo}).run())
         self._keep(self._keep_tuning())
+        self._keep(self._keep_looking_at_clocks())
         self._keep(self._claims.keep_flushing())
         self._keep(self._claims.keep_renewing(options.lease / 3))
 
@@ -146,6 +155,20 @@ class Runtime:
             round_trip = max((lane.round_trip for lane in self._lanes.values()), default=0.0)
             window.jobs = next_window(window.jobs, let_go / TUNE_EVERY, round_trip, bounds)
 
+    async def _keep_looking_at_clocks(self) -> None:
+        """Run for ever: Redis' clock is the second opinion on this machine's; when it goes back, delays follow."""
+        clocks = [RedisClock(client) for client in dict.fromkeys((self._store, self._queue))]
+        while True:
+            try:
+                for clock in clocks:
+                    now, moved = await clock.look()
+                    self._clock.second_opinion = now - time.time()
+                    if moved:
+                        log.warning("Redis' clock went back; what waited is due as much earlier", seconds=moved)
+            except RedisError as error:
+                log.warning("nobody looks at Redis' clock", **told(error))
+            await asyncio.sleep(CLOCK_EVERY)
+
     def _open_lanes(self) -> dict[str, Probe]:
         solitude = Solitude()
         intents = Intents(self._books.records, self._books.rows)
@@ -153,7 +176,7 @@ class Runtime:
         probes = {}
         for account, access in self._options.accounts.items():
             limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
-            client = Client(self._transport, access.credentials, time.time)
+            client = Client(self._transport, access.credentials, self._clock)
             gate = Gate(Limiter(self._store, account, limits), limits.lateness)
             self._keep(gate.keep_renewing(self._options.lease / 3))
             parts = LaneParts(
@@ -252,25 +275,58 @@ class Runtime:
         self._claiming.cancel()
         for letter in self.inbox.take_all():
             self._rejected(letter.payload["properties"]["delivery_tag"])
-        for lane in self._lanes.values():
-            await self._settler.give_back(lane.take_waiting())
+        await self._give_back([lane.take_waiting() for lane in self._lanes.values()])
         wire = {task: entries for lane in self._lanes.values() for task, entries in lane.on_the_wire().items()}
         if wire:
-            _, late = await asyncio.wait(wire, timeout=self._options.grace if grace is None else grace)
+            late = await _unfinished(wire, self._hurry, self._options.grace if grace is None else grace)
             for task in late:
                 task.cancel()
-                await self._settler.give_back([e for e in wire[task] if not e.is_settled], sent=True)
+            await self._give_back([[e for e in wire[task] if not e.is_settled] for task in late], sent=True)
+
+    def hurry(self) -> None:
+        """A stop waits for nothing on the wire any more; any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._hurry.set)
+
+    async def _give_back(self, groups: Sequence[Sequence[Entry]], *, sent: bool = False) -> None:
+        """A stop does not wait for Redis: what it does not hear of is found again by its lease."""
+        until = asyncio.get_running_loop().time() + STOP_PATIENCE
+        for entries in groups:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._settler.give_back(entries, sent=sent)
+            except (RedisError, TimeoutError):
+                self._settler.abandon(entries)
 
     async def close(self) -> None:
         """After `drain`: flush acks, end the background work, close all connections."""
         await asyncio.sleep(0)  # acks noted by other threads arrive first
-        await self._settler.wait_for_closing()
-        await self._claims.flush()
+        try:
+            async with asyncio.timeout(STOP_PATIENCE):
+                await self._settler.wait_for_closing()
+                await self._claims.flush()
+        except (RedisError, TimeoutError) as error:
+            log.warning(
+                "stopped without Redis: what this worker held is taken over when its leases run out", why=str(error)
+            )
         await _end(set(self._running))
         await self._transport.close()
         await self._queue.aclose()
         if self._store is not self._queue:
             await self._store.aclose()
+
+
+async def _unfinished(
+    wire: "Iterable[asyncio.Task[None]]", hurry: asyncio.Event, grace: float
+) -> "set[asyncio.Task[None]]":
+    """What is on the wire still after `grace` seconds, or once `hurry` is set."""
+    waiting, called = set(wire), asyncio.get_running_loop().create_task(hurry.wait())
+    until = asyncio.get_running_loop().time() + grace
+    while waiting and not called.done() and (left := until - asyncio.get_running_loop().time()) > 0:
+        await asyncio.wait({*waiting, called}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        waiting = {task for task in waiting if not task.done()}
+    called.cancel()
+    return {task for task in waiting if not task.done()}
 
 
 async def _end(tasks: "set[asyncio.Task[None]]") -> None:

@@ -22,6 +22,7 @@ from worker.stores import keys
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halt, HaltedBy, Halts
 from worker.stores.records import Ending, Records, Status, StoredEnd
+from worker.stores.refusals import told
 from worker.stores.rows import RowEnding, Rows
 from worker.unlinking.attempts import as_json, noted
 from worker.unlinking.attribution import NOTHING
@@ -135,6 +136,10 @@ class Settler:
             await insist(lambda: self._let_chunk_wait(chunk))
         else:
             (states,) = await insist(lambda: self._rows.states([chunk.chunk]))
+            if chunk.without_outcome(states):  # Redis has lost the ends of some rows; their chunk may come again
+                self._claims.done(chunk.claim)
+                chunk.settle(Left.ELSEWHERE)
+                return
             result = {"outcome": "done", **tally(states), "run": chunk.chunk.run}
             end = chunk_as_stored(result, time.time())
             await self._write([Ending(chunk.id, "", end, chunk.claim)])
@@ -294,5 +299,5 @@ async def insist(step: Callable[[], Awaitable[T]]) -> T:
         try:
             return await step()
         except RedisError as error:
-            log.warning("an outcome waits for Redis", error=str(error))
+            log.warning("an outcome waits for Redis", **told(error))
             await asyncio.sleep(REDIS_PAUSE)

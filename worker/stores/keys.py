@@ -17,6 +17,7 @@ LEASES = "unlinker:leases"  # sorted set: claim -> end of the lease, Redis ms
 CLAIM_NUMBER = "unlinker:claim-number"  # counter
 DELAYED = "unlinker:delayed"  # sorted set: list, line feed, message -> due, Redis ms
 PARKING = "unlinker:parking"  # set: accounts with parked messages
+CLOCK = "unlinker:clock"  # string: the latest time that was seen on this server, ms; see lua/clock.lua
 JUNK = "unlinker:junk"  # list of JSON: what was no message for us, and why
 
 # the server of the records
@@ -37,6 +38,7 @@ NIGHTS_OPEN = "unlinker:nights:open"  # hash: policy -> its night that is not ov
 NIGHTS_HANDLED = "unlinker:nights:handled"  # hash: policy -> JSON: its schedule, and the last slot that was dealt with
 NIGHTS_POLICIES = "unlinker:nights:policies"  # set: policies that have nights
 SCHEDULER_PREFIX = "unlinker:scheduler:"  # of redbeat's keys
+SCHEDULER_LOCK = SCHEDULER_PREFIX + "lock"
 HALTS = "unlinker:halts"  # hash: account (or `*` for all) -> JSON: why, code, since, by
 RESULT_PREFIX = "celery-task-meta-"  # where Celery's Redis backend looks for results
 JOB_PREFIX = "unlinker:job:"
@@ -61,6 +63,11 @@ CLAIM_ORDER = tuple(queue_list(queue, step) for queue in QUEUES for step in PRIO
 def parked(account: str) -> str:
     """List of parked messages of one account, each with the list it came from."""
     return f"unlinker:parked:{account}"
+
+
+def worker_name(name: str) -> str:
+    """String with a time to live: the living worker that has this name of Celery's."""
+    return f"unlinker:worker:{name}"
 
 
 def probe(account: str) -> str:

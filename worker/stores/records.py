@@ -94,6 +94,7 @@ class Intent(StrEnum):
     GO = "go"
     ASK = "ask"  # the deadline passed with an open question: read back, delete nothing
     ENDED = "ended"
+    ROW_ENDED = "row ended"  # whoever had its chunk before has written its outcome
     LOST = "lost"  # another worker has it
     HALTED = "halted"
     PAUSED = "paused"  # its run is paused or stopped

@@ -41,8 +41,8 @@ class Bench:
 
     async def chunk(self, claim: str = CLAIM) -> Intent:
         """May its rows?"""
-        (word,) = await self.rows.intend([RowsIntention(CHUNK, claim, (0, 2))])
-        return word
+        (found,) = await self.rows.intend([RowsIntention(CHUNK, claim, (0, 2))])
+        return found.intent
 
     async def assert_unsent(self) -> None:
         """Nothing is noted as sent, so nothing is looked for later."""
@@ -195,10 +195,10 @@ async def test_each_chunk_of_several_gets_its_own_answer_and_entry(bench: Bench)
     await bench.records.admit(fields)
     rows = [(0, 1, 3), (2,), (0, 2, 4)]
     claims = [CLAIM, "w:2", CLAIM]
-    words = await bench.rows.intend(
+    found = await bench.rows.intend(
         [RowsIntention(chunk, claim, some) for chunk, claim, some in zip(chunks, claims, rows, strict=True)]
     )
-    assert words == [Intent.GO, Intent.LOST, Intent.GO]
+    assert [each.intent for each in found] == [Intent.GO, Intent.LOST, Intent.GO]
     assert [await bench.store.get(keys.rows(chunk.id)) for chunk in chunks] == [b"ss\0s", None, b"s\0s\0s"]
     entries = [entry for _, entry in await _journal(bench)]
     assert entries == [{b"rows": pack_rows(chunks[place], rows[place])} for place in (0, 2)]

@@ -13,11 +13,21 @@ local function is_bulk(entry) return string.sub(entry, 1, 4) == 'bulk' end
 
 local function keep(entry, from)
   if is_bulk(entry) then bulk = bulk - 1 end
-  local claim = owner .. ':' .. redis.call('INCR', number)
+  local serial = redis.call('INCR', number)
+  if serial == 1 then -- an empty server: nobody may take a claim for one that this worker holds from before
+    serial = tonumber(time[1]) * 1000000 + tonumber(time[2])
+    redis.call('SET', number, string.format('%.0f', serial))
+  end
+  local claim = owner .. ':' .. string.format('%.0f', serial)
   redis.call('HSET', claimed, claim, entry)
   redis.call('ZADD', leases, now + lease, claim)
   local at = string.find(entry, '\n', 1, true)
   out[#out + 1] = {claim, string.sub(entry, at + 1), from, string.sub(entry, 1, at - 1)}
+end
+
+-- a lease that ends further ahead than any does was given before Redis' clock went back; whoever lives renews it
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', leases, now + 10 * lease, '+inf', 'LIMIT', 0, wanted)) do
+  redis.call('ZADD', leases, now + lease, other)
 end
 
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, wanted)) do
