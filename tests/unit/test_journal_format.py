@@ -43,7 +43,7 @@ def test_jobs(some: list[Job], data: st.DataObject) -> None:
 def test_rows(
     some: list[Relation | None], of_all: JobTerms, run: str | None, restore: bool, data: st.DataObject
 ) -> None:
-    unreadable = Unreadable(error_for("BadArguments", None, "no row"))
+    unreadable = Unreadable(error_for("BadArguments", None, "no row"), "[1]")
     rows = tuple(
         Job(id=f"c:{row}", relation=relation, terms=of_all) if relation else unreadable
         for row, relation in enumerate(some)

@@ -11,10 +11,11 @@ from redis.exceptions import RedisError
 from worker.engine.arrivals import Arrived, arrive_chunk, arrive_job, ticket
 from worker.engine.claims import Claims, Room
 from worker.engine.entry import POISON_DEATHS, Entry
-from worker.engine.envelope import Envelope, Junk, for_delivery, read
+from worker.engine.envelope import Envelope, Newer, Rejection, for_delivery, read
 from worker.engine.inbox import Letter
 from worker.engine.listening import Listening, count, is_revoked
 from worker.engine.open_chunk import OpenChunk
+from worker.engine.refusing import Refuser
 from worker.engine.settling import Settler, insist
 from worker.stores import keys
 from worker.stores.deliveries import Claimed, Deliveries
@@ -64,6 +65,7 @@ class Claimer:
         self._settler = settler
         self._ways = ways
         self._tasks = tasks
+        self._refuser = Refuser(claims, settler.books.records)
 
     @property
     def _deliveries(self) -> Deliveries:
@@ -117,8 +119,10 @@ class Claimer:
         arrived = []
         for one in claimed:
             found = read(one.message, self._tasks.names)
-            if isinstance(found, Junk):
-                await self._put_aside(one, found.why)
+            if isinstance(found, Rejection):
+                await self._refuser.reject(one, found)
+            elif isinstance(found, Newer):
+                await self._refuser.leave_to_newer(one, found)
             elif found.task == self._tasks.unlink:
                 arrived.append(arrive_job(one, found))
             elif found.task in (self._tasks.unlink_many, self._tasks.undo):
@@ -141,7 +145,12 @@ class Claimer:
 
     async def _sift(self, arrived: Arrived, known: Admitted) -> Held | None:
         """The job or chunk, if it is to run now; everything else is settled here."""
+        if known.admission is Admission.REUSED:
+            own = await self._refuser.tell_reuse(arrived, known)
+            (known_own,) = await self._records.admit([own.arrival])
+            return await self._sift(own, known_own)
         if known.admission is not Admission.RUN:
+            await self._refuser.tell_again(arrived, known)
             self._claims.done(arrived.claimed.claim)
             return None
         held = self._hold(arrived, known)
@@ -181,11 +190,6 @@ class Claimer:
             self._settler.close_soon(held)
         return entries
 
-    async def _put_aside(self, claimed: Claimed, why: str) -> None:
-        log.error("message put aside", why=why, claim=claimed.claim)
-        await self._deliveries.put_aside(claimed.claim, why)
-        self._claims.let_go(claimed.claim)
-
     async def _delay(self, held: Held, seconds: float) -> None:
         why = "its eta is to come"
         if isinstance(held, Entry):
@@ -202,12 +206,13 @@ class Claimer:
             self._claims.done(claimed.claim)
             return
         if claimed.taken_over_from and await self._deliveries.count_death(envelope.id) >= POISON_DEATHS:
-            await self._put_aside(claimed, f"poison: {POISON_DEATHS} workers died while they held it")
+            why = f"poison: {POISON_DEATHS} workers died while they held it"
+            await self._refuser.reject(claimed, Rejection(why, envelope.id, envelope.task))
             return
         self._hand_over(envelope, claimed, None)
 
     def _hand_over(self, envelope: Envelope, claimed: Claimed, held: Held | None) -> None:
-        payload = for_delivery(envelope, claimed.claim)
+        payload = for_delivery(envelope, claimed.claim, claimed.queue)
         payload["headers"][HELD_HEADER] = held
         self._ways.hand_over(Letter(claimed.queue, payload), held)
 

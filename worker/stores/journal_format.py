@@ -6,7 +6,7 @@ An entry is one of
            [run, row] of those that a run had asked for before their dead letters were replayed
     rows   rows of one chunk about to be sent: compressed JSON, [chunk id, account, requested_by, reason, run, first row
            of the chunk, 1 if they are to be restored, [[row, relationtype, parentid, childid], ...]]
-    end    how jobs ended: `fields` as JSON, `ids` separated by spaces
+    end    how jobs ended: `fields` as JSON, `ids` as a JSON list
     spans  how rows of a `chunk` ended: "first row,how many,byte,evidence;..."
     kept   what was saved before links were deleted: JSON, job id -> confirmation status
 Its id is the time, in ms on the server's clock.
@@ -162,7 +162,7 @@ def _rows(at: float, packed: bytes) -> Iterable[Event]:
 def _ends(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:
     details = json.loads(fields[b"fields"])
     evidence, proven = details.pop("evidence", None), details.pop("proven", True)
-    for job_id in fields[b"ids"].decode().split():
+    for job_id in json.loads(fields[b"ids"]):
         yield Ended(
             id=job_id, at=at, outcome=fields[b"end"].decode(), evidence=evidence, proven=proven, details=details
         )
