@@ -169,7 +169,7 @@ def _found(doors: Doors, letter_id: str) -> Letter:
     job = doors.wishes.document(letter_id) or {}
     if "replayed_as" in job:
         raise CommandError(
-            Exit.BAD_INPUT, f"{letter_id!r} was replayed: see `unlinker job {shlex.quote(job['replayed_as'])}`"
+            Exit.BAD_INPUT, f"{letter_id!r} was replayed: see `unlinker job {shlex.quote(str(job['replayed_as']))}`"
         )
     if "discarded_at" in job:
         raise CommandError(Exit.BAD_INPUT, f"{letter_id!r} was discarded; `unlinker audit` tells by whom and why")

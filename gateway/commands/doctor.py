@@ -14,6 +14,7 @@ from gateway.commands.reconcile import examine
 from gateway.composition import connect, find_urls
 from gateway.exits import Exit
 from gateway.output import print_json, print_table
+from gateway.queue_checks import check_messages
 
 
 def doctor(
@@ -44,6 +45,7 @@ def _examine(settings: Settings) -> list[Finding]:
     urls = find_urls(settings)
     for url in sorted({urls.records, urls.queue}):
         findings += check_redis(connect(url))
+    findings += check_messages(connect(urls.records), connect(urls.queue))
     accounts = load_accounts(settings)
     if settings.policies_file is not None:
         findings.append(_policies(settings.policies_file, settings))

@@ -168,7 +168,7 @@ def newest_version() -> int:
 def _version(headers: Mapping[str, Any]) -> int:
     found = headers.get(VERSION_HEADER, 1)
     if type(found) is not int or not 1 <= found <= HIGHEST_VERSION:
-        raise _NotAJobError(f"payload version {str(found)[:50]!r} is none: it must be 1 or a higher whole number")
+        raise _NotAJobError(f"payload version {json.dumps(found)[:50]} is none: it must be 1 or a higher whole number")
     return found
 
 
