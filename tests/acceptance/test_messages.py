@@ -2,6 +2,7 @@
 
 import base64
 import bz2
+import csv
 import json
 import subprocess
 import sys
@@ -238,10 +239,10 @@ def test_an_outcome_stands_though_junk_comes_under_its_id(house: House) -> None:
         assert AsyncResult(job_id, app=app).get(timeout=30)["outcome"] == "unlinked"
 
 
-def start_other(house: House, module: str) -> Process:
-    log = house.home / f"{module}.log"
+def start_newer(house: House) -> Process:
+    log = house.home / "newer.log"
     with log.open("wb") as file:
-        command = [sys.executable, "-m", f"tests.acceptance.{module}"]
+        command = [sys.executable, "-m", "tests.acceptance.newer_worker"]
         popen = subprocess.Popen(command, env=house.environment(), cwd=ROOT, stdout=file, stderr=file)
     process = Process(popen, log)
     house.processes.append(process)
@@ -258,32 +259,26 @@ def test_a_newer_payload_waits_for_a_newer_worker_and_holds_up_nobody(house: Hou
     behind = house.push(wish(house))
     assert house.ended(behind)["outcome"] == "unlinked"
     assert house.client.zcard(keys.NEWER) == 3
-    assert house.client.hlen(keys.CLAIMED) == 0, "nobody holds them"
+    eventually(lambda: house.client.hlen(keys.CLAIMED) == 0)  # nobody holds them
     checks = {check["name"]: check for check in house.ask("doctor")["checks"]}
     assert not checks["messages for newer workers"]["fine"]
     assert "newer worker" in house.ask("job", ids[0])["why"]
     assert house.here("cancel", ids[2]).returncode == 0
-    newer = start_other(house, "newer_worker")
-    documents = house.all_ended(ids)
-    assert [documents[job_id]["outcome"] for job_id in ids] == ["unlinked", "unlinked", "cancelled"]
-    assert [is_gone(house, arguments) for arguments in wanted] == [True, True, False]
-    newer.terminate()
-
-
-def test_a_rejected_message_is_requeued_exactly_once_when_workers_can_read_it(house: House) -> None:
     with client(house) as app:
-        sent = app.send_task("unlinker.test_sleep", queue="unlink", soft_time_limit=1)
-        assert type(raised(app, sent.id)).__name__ == "RejectedMessage"
-        number = rejected(house, sent.id)["number"]
+        unknown = app.send_task("unlinker.test_later", queue="unlink")
+        assert type(raised(app, unknown.id)).__name__ == "RejectedMessage"
+        number = rejected(house, unknown.id)["number"]
+        newer = start_newer(house)
+        documents = house.all_ended(ids)
+        assert [documents[job_id]["outcome"] for job_id in ids] == ["unlinked", "unlinked", "cancelled"]
+        assert [is_gone(house, arguments) for arguments in wanted] == [True, True, False]
         house.worker.terminate()  # type: ignore[attr-defined]  # of this file only
-        other = start_other(house, "sleepy_worker")
-        moved = [house.ask("rejected", "requeue", number, "--because", "updated", "--yes")["moved"]]
+        moved = house.ask("rejected", "requeue", number, "--because", "updated", "--yes")["moved"]
         again = house.here("rejected", "requeue", number, "--because", "updated", "--yes")
-        assert (moved, again.returncode) == ([1], 2)
-        eventually(lambda: type(AsyncResult(sent.id, app=app).result).__name__ == "SoftTimeLimitExceeded")
-        assert house.client.llen("unlink") == 0
-        other.terminate()
-    house.worker = house.start_worker()  # type: ignore[attr-defined]  # of this file only
+        assert (moved, again.returncode) == (1, 2), "exactly once"
+        eventually(lambda: AsyncResult(unknown.id, app=app).result == "done")
+    newer.terminate()
+    house.worker = house.start_worker(wait=False)  # type: ignore[attr-defined]  # of this file only
 
 
 @pytest.mark.parametrize("job_id", IDS)
@@ -330,3 +325,64 @@ def test_jobs_in_celerys_own_queue_are_noticed_and_can_be_moved(house: House) ->
     assert house.client.lrange("celery", 0, -1) == [foreign.encode()]
     checks = {check["name"]: check for check in house.ask("doctor")["checks"]}
     assert checks["queue 'celery'"]["fine"]
+
+
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
+    "text": ({"parentid": "0014"}, '"parentid": "0014"'),
+    "a fraction": ({"childid": 14.0}, '"childid": 14.0'),
+    "too large": ({"parentid": 10**30}, f'"parentid": {10**30}'),
+    "a truth value": ({"parentid": True}, '"parentid": true'),
+    "lists in lists": ({"parentid": [[[1, {"a": "b"}]]]}, '"parentid": [[[1, {"a": "b"}]]]'),
+    "null": ({"relationtype": None}, '"relationtype": null'),
+    "not a number": ({"parentid": float("nan")}, '"parentid": NaN'),
+    "another type": ({"relationtype": "calendar:adress"}, '"relationtype": "calendar:adress"'),
+    "another name": ({"parent_id": 14}, '"parent_id": 14'),
+    "a secret by its name": ({"onoffice_token": "geheim"}, '"onoffice_token": "***"'),
+    "a secret by its looks": ({"parentid": "k" * 64}, '"parentid": "***"'),
+    "a line feed": ({"parentid": "1\n=cmd()"}, '"parentid": "1\\n=cmd()"'),
+    "huge": ({"parentid": "1 " * 100_000}, '"parentid": "1 1 1 '),
+}
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_what_was_sent_is_kept_though_it_is_no_job(house: House, name: str) -> None:
+    changes, sent = INVALID[name]
+    job_id = house.push(wish(house) | changes)
+    document = house.ended(job_id)
+    assert document["reason"] in ("BadArguments", "UnknownRelationType")
+    letter = house.ask("dead", "show", job_id)
+    assert letter["sent"] == document["sent"]
+    assert sent in letter["sent"]
+    assert len(letter["sent"]) <= 2000
+    assert len(letter["message"]) <= 1000
+    assert 0 not in (letter["parentid"], letter["childid"]), "nobody sent that"
+    stored: Any = house.client.hgetall(keys.job(job_id))
+    assert b"k" * 64 not in json.dumps({k.decode(): v.decode() for k, v in stored.items()}).encode()
+    assert b"geheim" not in b"".join(stored.values())
+
+
+def test_what_was_sent_by_position_or_missing_is_kept_and_exported(house: House) -> None:
+    with client(house) as app:
+        by_position = app.send_task(NAME, args=["calendar:address", 671, 153], queue="unlink").id
+    missing = house.push({"relationtype": "calendar:address", "childid": 153})
+    chunk = house.push_chunk([["calendar:address", "0014", 153], "no row", ["calendar:address", 5]])
+    whole = house.push_chunk(["calendar:address"], colour="red")
+    house.all_ended([by_position, missing, chunk, whole])
+    expected = {
+        by_position: '{"args": ["calendar:address", 671, 153], "kwargs": {}}',
+        missing: '{"relationtype": "calendar:address", "childid": 153}',
+        f"{chunk}:0": '["calendar:address", "0014", 153]',
+        f"{chunk}:1": '"no row"',
+        f"{chunk}:2": '["calendar:address", 5]',
+        whole: '{"relations": ["calendar:address"], "colour": "red"}',
+    }
+    lines = house.here("dead", "export").stdout.splitlines()
+    letters = {letter["id"]: letter for letter in map(json.loads, lines)}
+    assert {job_id: letters[job_id]["sent"] for job_id in expected} == expected
+    house.here("dead", "export", str(house.home / "letters.csv"), "--format", "csv")
+    with (house.home / "letters.csv").open(newline="") as file:
+        rows = {row["id"]: row["sent"] for row in csv.DictReader(file)}
+    assert {job_id: rows[job_id] for job_id in expected} == expected
+    assert "0014" in house.here("dead", "show", f"{chunk}:0").stdout
+    left_out = house.ask("dead", "replay", f"{chunk}:0", "--force", "--because", "test", "--yes")
+    assert left_out["moved"] == 0, "it names nothing that could be unlinked"
