@@ -1,4 +1,4 @@
-"""A worker of a later version, with payloads of version 2 and one more task: `python -m tests.acceptance.newer_worker`"""
+"""A worker of a later version: payloads of version 2, one more task. `python -m tests.acceptance.newer_worker`"""
 
 from collections.abc import Mapping
 from typing import Any
