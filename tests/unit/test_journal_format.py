@@ -51,7 +51,7 @@ def test_rows(
     chunk = Chunk("c", rows, of_all, run=run or "c", first_row=30, restore=restore)
     sent = sorted(data.draw(st.sets(st.sampled_from(range(len(rows))))))
     expected = [
-        intended(job, run=None if run in (None, "c") else run, row=30 + row, restore=restore)
+        intended(job, run=None if run in (None, "c") else run, row=30 + row, chunk="c", restore=restore)
         for row, job in enumerate(rows)
         if row in sent and isinstance(job, Job)
     ]

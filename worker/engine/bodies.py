@@ -70,7 +70,10 @@ def _opened(packed: bytes, compression: object) -> bytes:
 
 def parse(raw: bytes) -> Any:
     """JSON that can be stored again. Raises ValueError and RecursionError."""
-    content = kombu_loads(raw) if _KOMBU_TYPE in raw else json.loads(raw)
+    try:
+        content = kombu_loads(raw) if _KOMBU_TYPE in raw else json.loads(raw)
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"a value is not of the type that it names: {error}") from None
     if _HALF_PAIR.search(raw):  # JSON can name half of a surrogate pair, which nobody can store
         json.dumps(content, ensure_ascii=False, default=str).encode()
     return content

@@ -25,10 +25,11 @@ class Refuser:
 
     async def reject(self, claimed: Claimed, how: Rejection) -> None:
         """No job: its producer gets a FAILURE, if its id can be told, and the message is kept."""
-        log.error("message rejected", why=how.why, id=how.id, task=how.task, queue=claimed.queue)
+        why = how.why.encode(errors="backslashreplace").decode()  # it may quote what nobody can store
+        log.error("message rejected", why=why, id=how.id, task=how.task, queue=claimed.queue)
         if how.id:
-            await self._records.answer(how.id, json.dumps(rejected(how.id, how.why, time.time())))
-        await self._claims.deliveries.reject(claimed.claim, how.why, job_id=how.id, task=how.task, cut=how.cut)
+            await self._records.answer(how.id, json.dumps(rejected(how.id, why, time.time())))
+        await self._claims.deliveries.reject(claimed.claim, why, job_id=how.id, task=how.task, cut=how.cut)
         self._claims.let_go(claimed.claim)
 
     async def leave_to_newer(self, claimed: Claimed, newer: Newer) -> None:

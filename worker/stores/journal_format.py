@@ -37,6 +37,7 @@ class Intended:
     reason: str | None = None
     run: str | None = None
     row: int | None = None  # within the run
+    chunk: str | None = None  # of a row: its chunk's id
     restore: bool = False
 
 
@@ -155,6 +156,7 @@ def _rows(at: float, packed: bytes) -> Iterable[Event]:
             reason=why,
             run=run,
             row=first_row + row,
+            chunk=chunk_id,
             restore=bool(restore),
         )
 
