@@ -9,8 +9,6 @@ from worker.stores import keys
 from worker.stores.letter import Letter
 from worker.stores.records import Fields
 from worker.stores.wishes import Accepted, Wish, Wishes
-from worker.unlinking.chunk import Chunk
-from worker.unlinking.fingerprint import of_chunk
 from worker.unlinking.job import Job
 
 BULK = keys.QUEUES[2]
@@ -72,7 +70,5 @@ class Replayer:
 def _restoring(job: Job, letter: str, extra: Fields) -> Wish:
     """What was to bring a link back is replayed as that: a chunk of one row, under the id of the new job."""
     named = {"run": extra.get("run"), "first_row": int(extra.get("row", 0))} if "run" in extra else {}
-    arguments = undo.arguments_for(job) | named
-    message = envelope.write(undo.NAME, job.id, arguments, BULK)
-    fingerprint = of_chunk(Chunk.from_arguments(job.id, arguments, restore=True))
-    return Wish(job, message, queue=BULK, letter=letter, extra=extra | {"fingerprint": fingerprint})
+    message = envelope.write(undo.NAME, job.id, undo.arguments_for(job) | named, BULK)
+    return Wish(job, message, queue=BULK, letter=letter, extra=extra)

@@ -78,13 +78,12 @@ def read(message: bytes, known_tasks: Collection[str]) -> Envelope | Rejection |
         return _unparsable(message)
     if not isinstance(payload, dict):
         return Rejection("no Celery message: JSON, but no object")
-    job_id, task = _names(payload)
     try:
         return _read(payload, known_tasks)
     except _NotAJobError as error:
-        return Rejection(str(error), job_id, task)
+        return Rejection(str(error), *_names(payload))
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError, AttributeError) as error:
-        return Rejection(f"unreadable body or times: {str(error)[:300]}", job_id, task)
+        return Rejection(f"unreadable body or times: {str(error)[:300]}", *_names(payload))
 
 
 def _read(payload: dict[str, Any], known_tasks: Collection[str]) -> Envelope | Newer:
@@ -109,8 +108,9 @@ def _read(payload: dict[str, Any], known_tasks: Collection[str]) -> Envelope | N
     positional, arguments, embed = READERS[version](body)
     if of_protocol_1 or headers.get("compression"):
         payload = _rewritten(headers, properties, body)
+    payload["headers"], payload["properties"] = headers, properties
     return Envelope(
-        payload | {"headers": headers, "properties": properties},
+        payload,
         job_id,
         task,
         arguments,

@@ -12,15 +12,20 @@ from worker.unlinking.job import Job
 
 def of_job(job: Job, sent: str = "") -> str:
     """16 hex digits. `sent`: what a producer sent whose arguments cannot be used."""
+    if job.restore:
+        return _of_rows(job.account, [_row(job)], restore=True, sent=sent)  # its message is a chunk of one row
     relation = job.relation
-    what = f"{job.account}\n{job.restore:d}\n{relation.relationtype}\n{relation.parentid}\n{relation.childid}\n{sent}"
+    what = f"{job.account}\n{relation.relationtype}\n{relation.parentid}\n{relation.childid}\n{sent}"
     return _digest(what)
 
 
 def of_chunk(chunk: Chunk, sent: str = "") -> str:
     """The same of a chunk: its rows, in their order."""
-    rows = [_row(row) for row in chunk.rows]
-    return _digest(json.dumps([chunk.terms.account, chunk.restore, rows, sent]))
+    return _of_rows(chunk.terms.account, [_row(row) for row in chunk.rows], restore=chunk.restore, sent=sent)
+
+
+def _of_rows(account: str, rows: list[list[object]], *, restore: bool, sent: str) -> str:
+    return _digest(json.dumps([account, restore, rows, sent]))
 
 
 def _row(row: Job | Unreadable) -> list[object]:
