@@ -13,6 +13,7 @@ from config.embedded_valkey import ensure_running, stop
 from tasks.door import Door
 from tests.faults.test_workers import fast, many
 from tests.harness import House, Process, eventually
+from worker.engine import envelope
 from worker.stores import keys
 from worker.unlinking.job import Job
 
@@ -95,6 +96,22 @@ def test_every_door_reaches_a_worker(house: House, broker: "redis.Redis") -> Non
     house.client.hset(keys.job(ids[1]), "ended_at", int((time.time() - 2 * 3600) * 1000))
     assert house.ask("dead", "redrive")["moved"] == 1
     eventually(lambda: not set(made) & house.sandbox.links())
+
+
+def test_a_copy_of_a_job_that_is_on_the_wire_counts_against_nobody(house: House, broker: "redis.Redis") -> None:
+    wanted = link(house)
+    house.sandbox.fault("slow", params={"seconds": 3}, match={"parentid": wanted[1], "action": "delete"})
+    message = envelope.write(
+        "unlinker.unlink", "copied", {"relationtype": wanted[0], "parentid": wanted[1], "childid": wanted[2]}
+    )
+    broker.lpush("unlink", message)
+    eventually(lambda: house.status("copied") == "sent")
+    for _ in range(4):
+        broker.lpush("unlink", message)
+        eventually(lambda: broker.llen("unlink") == 0 and broker.hlen(keys.CLAIMED) == 1)
+    assert house.ended("copied")["outcome"] == "unlinked"
+    assert "deaths" not in {name.decode() for name in house.client.hkeys(keys.job("copied"))}  # type: ignore[union-attr]
+    assert len([each for each in house.sandbox.actions() if each["parentid"] == wanted[1]]) == 1
 
 
 def test_runs_and_undo_reach_a_worker(house: House) -> None:

@@ -129,6 +129,8 @@ class Claimer:
                 arrived.append(arrive_chunk(one, found, restore=found.task == self._tasks.undo))
             else:
                 await self._let_in_other(found, one)
+        if not self._records.acks:
+            arrived = await self._without_copies(arrived)
         admitted = await self._records.admit([each.arrival for each in arrived])
         straight: list[Entry] = []
         through_celery = self._ways.listening.anybody(self._tasks.unlink)
@@ -142,6 +144,19 @@ class Claimer:
                 count(each.envelope.task)
                 straight += await self.open(held)
         await self._ways.accept(straight)
+
+    async def _without_copies(self, arrived: Sequence[Arrived]) -> list[Arrived]:
+        """Those that no other living claim holds: with two servers, no script sees records and claims."""
+        holders = await self._records.holders([each.content.id for each in arrived])
+        alive = await self._deliveries.alive([claim for claim, _ in holders])
+        kept = []
+        for each, (claim, fingerprint), is_alive in zip(arrived, holders, alive, strict=True):
+            mine = (each.claimed.claim, each.claimed.taken_over_from)
+            if is_alive and claim not in mine and fingerprint == each.fields["fingerprint"]:
+                self._claims.done(each.claimed.claim)
+            else:
+                kept.append(each)
+        return kept
 
     async def _sift(self, arrived: Arrived, known: Admitted) -> Held | None:
         """The job or chunk, if it is to run now; everything else is settled here."""

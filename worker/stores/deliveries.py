@@ -45,6 +45,11 @@ class Deliveries:
             for claim, message, origin, name in rows
         ]
 
+    async def alive(self, claims: Sequence[str]) -> list[bool]:
+        """Whether each of these claims is still held."""
+        found: Any = await self._client.hmget(keys.CLAIMED, list(claims)) if claims else []
+        return [entry is not None for entry in found]
+
     async def now(self) -> float:
         """Unix seconds on the server's clock."""
         seconds, micros = await self._client.time()

@@ -162,6 +162,14 @@ class Records:
                 arguments += pair
         return [_admitted(row) for row in await run(self._client, Call("admit", names, arguments))]
 
+    async def holders(self, ids: Sequence[str]) -> list[tuple[str, str]]:
+        """The claim that holds each job, or held it last, and its fingerprint; "" for what is not known."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hmget(keys.job(job_id), ["claim", "fingerprint"])
+        found: list[Any] = await pipeline.execute() if ids else []
+        return [((claim or b"").decode(), (fingerprint or b"").decode()) for claim, fingerprint in found]
+
     async def answer(self, job_id: str, result: str) -> None:
         """Tell the producer of a message that is no job; the outcome of a job of that id stands."""
         names = [keys.job(job_id), keys.RESULT_PREFIX + job_id]
