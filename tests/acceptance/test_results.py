@@ -41,7 +41,7 @@ def test_both_agree_for_every_end(house: House) -> None:
     with Celery(broker=house.redis_url, backend=house.redis_url) as app:
         done = check(app, house, house.unlink(*LINK), "unlinked", "SUCCESS")
         ended_at = datetime.fromisoformat(done.result.pop("ended_at")).timestamp()
-        assert done.result == {"outcome": "unlinked", "evidence": "answered", "proven": True}
+        assert done.result == {"outcome": "unlinked", "evidence": "answered", "proven": True, "by": "us"}
         assert abs(ended_at - house.job(done.id)["ended_at"]) < 1
         absent = check(app, house, house.unlink("calendar:address", 300, 6), "already_absent", "SUCCESS")
         assert absent.result["outcome"] == "already_absent"

@@ -129,9 +129,10 @@ class Claimer:
                 arrived.append(arrive_chunk(one, found, restore=found.task == self._tasks.undo))
             else:
                 await self._let_in_other(found, one)
-        if not self._records.acks:
-            arrived = await self._without_copies(arrived)
+        arrived = await self._without_copies(arrived)
         admitted = await self._records.admit([each.arrival for each in arrived])
+        for moment in {known.now for known in admitted if known.now}:  # one script, one moment
+            self._settler.clock.heard(moment)
         straight: list[Entry] = []
         through_celery = self._ways.listening.anybody(self._tasks.unlink)
         for each, known in zip(arrived, admitted, strict=True):
@@ -145,8 +146,10 @@ class Claimer:
                 straight += await self.open(held)
         await self._ways.accept(straight)
 
-    async def _without_copies(self, arrived: Sequence[Arrived]) -> list[Arrived]:
-        """Those that no other living claim holds: with two servers, no script sees records and claims."""
+    async def _without_copies(self, arrived: list[Arrived]) -> list[Arrived]:
+        """Those that no other living claim holds. With one server the script that admits jobs sees to it."""
+        if self._records.acks:
+            return arrived
         holders = await self._records.holders([each.content.id for each in arrived])
         alive = await self._deliveries.alive([claim for claim, _ in holders])
         kept = []
@@ -191,7 +194,7 @@ class Claimer:
         if isinstance(content, Job):
             return Entry(ticket(content, known), claim, arrived.claimed.queue, known.deaths)
         self._claims.hold(claim, len(content.rows))
-        return OpenChunk(content, claim, self._settler.close_soon, known.deaths, known.waiting)
+        return OpenChunk(content, claim, self._settler.close_soon, known)
 
     async def open(self, held: Held) -> list[Entry]:
         """A job, or the rows of a chunk that have no outcome yet."""
@@ -238,6 +241,6 @@ def _end_at_once(arrived: Arrived, known: Admitted, held: Held) -> Outcome | Non
         return dead(arrived.fault.reason, arrived.fault.code, arrived.fault.text)
     if known.lone_deaths >= POISON_DEATHS:
         return dead(Poison.__name__, None, f"{known.lone_deaths} workers died of it alone")
-    if is_revoked(held.id) and not (known.in_doubt or known.question or known.waiting):
+    if is_revoked(held.id) and not (known.known.in_doubt or known.question or known.waiting):
         return CANCELLED
     return None

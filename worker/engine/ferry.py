@@ -42,8 +42,8 @@ class Ferry:
                 await asyncio.sleep(REDIS_PAUSE)
 
     async def _is_one_server(self) -> bool:
-        await self._store.set(keys.SERVER, secrets.token_hex(8), nx=True)
-        here, there = await self._store.get(keys.SERVER), await self._broker.get(keys.SERVER)
+        await self._store.set(keys.ONE_SERVER, secrets.token_hex(8), nx=True)
+        here, there = await self._store.get(keys.ONE_SERVER), await self._broker.get(keys.ONE_SERVER)
         return here is not None and here == there
 
     async def _has_the_turn(self) -> bool:

@@ -22,7 +22,7 @@ REJECTED = "unlinker:rejected"  # stream: messages that were no jobs, with why
 REJECTED_TOTALS = "unlinker:rejected:totals"  # hash: bytes that are kept; how many came, and what became of them
 
 # the server of the records
-SERVER = "unlinker:server"  # string: a random name of this server, by which two addresses are known as one
+ONE_SERVER = "unlinker:one-server"  # string: a random name of this server, by which two addresses are known as one
 FERRY = "unlinker:ferry"  # string with a time to live: the worker that carries messages to another broker
 DEAD = "unlinker:dead"  # sorted set: job id -> serial number; its index is told in lua/dead_index.lua
 DEAD_TOTALS = "unlinker:dead:totals"  # hash: dimension=value -> how many dead letters
@@ -34,6 +34,7 @@ RUNS_OPEN = "unlinker:runs:open"  # set: runs that the workers have to look afte
 RUN_PREFIX = "unlinker:run:"
 RUN_SLOT_PREFIX = "unlinker:run-of:"
 PARKING_RUNS = "unlinker:parking:runs"  # set: runs with parked chunks
+SERVER = "unlinker:server"  # hash: id of the server process that was last seen, changed_at in ms
 COUNTERS = "unlinker:counters"  # hash: outcome -> how many; and what retention dropped
 HOUSEKEEPING = "unlinker:housekeeping"  # string: who is at it
 NIGHTS_OPEN = "unlinker:nights:open"  # hash: policy -> its night that is not over
