@@ -62,15 +62,23 @@ def bench(store: "redis.asyncio.Redis") -> Bench:
 async def test_a_claim_holds_the_message_under_a_lease(bench: Bench) -> None:
     await bench.put(UNLINK, "a\nb")
     (got,) = await bench.claim()
-    assert got == Claimed("w1:1", b"a\nb", "", UNLINK)
+    assert got == Claimed(got.claim, b"a\nb", "", UNLINK)
+    first = _serial(got, "w1")
     assert await bench.waiting(UNLINK) == []
-    assert await bench.store.hget(keys.CLAIMED, "w1:1") == b"unlink\na\nb", "it is nowhere else any more"
-    end = await bench.store.zscore(keys.LEASES, "w1:1")
+    assert await bench.store.hget(keys.CLAIMED, got.claim) == b"unlink\na\nb", "it is nowhere else any more"
+    end = await bench.store.zscore(keys.LEASES, got.claim)
     assert end is not None
     assert 29_000 < end - await bench.now() <= 30_000
     await bench.put(UNLINK, "c")
     (got,) = await bench.claim()
-    assert got.claim == "w1:2", "no claim has the name of another"
+    assert _serial(got, "w1") == first + 1, "no claim has the name of another"
+
+
+def _serial(claimed: Claimed, owner: str) -> int:
+    """The number in a claim's name."""
+    name, _, number = claimed.claim.partition(":")
+    assert name == owner
+    return int(number)
 
 
 async def test_the_queues_come_in_their_order_and_each_from_its_head(bench: Bench) -> None:
@@ -105,9 +113,10 @@ async def test_what_a_dead_worker_left_comes_first_and_tells_whose_it_was(bench:
     await bench.lease_ends(left.claim, -1)
     await bench.lease_ends(kept.claim, 60_000)
     taken, new = await bench.second.claim(10, 10)
-    assert taken == Claimed("w2:3", b"a", left.claim, UNLINK)
-    assert new == Claimed("w2:4", b"new", "", UNLINK)
-    assert await bench.held() == ({kept.claim, "w2:3", "w2:4"},) * 2
+    assert (taken.message, taken.taken_over_from, taken.queue) == (b"a", left.claim, UNLINK)
+    assert (new.message, new.taken_over_from, new.queue) == (b"new", "", UNLINK)
+    assert _serial(new, "w2") == _serial(taken, "w2") + 1 == _serial(kept, "w1") + 2
+    assert await bench.held() == ({kept.claim, taken.claim, new.claim},) * 2
 
 
 async def test_an_abandoned_chunk_waits_for_room_in_the_bulk_share(bench: Bench) -> None:

@@ -127,11 +127,10 @@ async def test_nobody_sends_before_the_pause_is_over(store: "redis.asyncio.Redis
     assert 19 * 1_000_000 < until - await now_us(store) <= 20 * 1_000_000
     await report(mine, Report.SLOW, 5)
     assert await number(store, "paused_until") == until, "a shorter pause does not end a longer one"
-    assert int((await one(mine)).start) == until
-    short = limiter(store, horizon=1)
-    refused = await refusal(short)
+    refused = await refusal(limiter(store, horizon=1))
     assert refused.why is Refusal.WAIT
-    assert 15 < refused.wait <= 21
+    assert 10 < refused.wait <= 20
+    assert int((await one(mine)).start) == until
 
 
 async def test_the_place_of_an_unused_grant_is_given_out_again_unless_somebody_is_behind_it(
@@ -220,11 +219,12 @@ async def test_the_virtual_clock_never_runs_behind(store: "redis.asyncio.Redis")
 
 async def test_how_far_ahead_a_place_is_reserved(store: "redis.asyncio.Redis") -> None:
     mine = limiter(store, horizon=2)
-    await store.hset(LIMIT, "free_at", await now_us(store) + 20_000_000)
+    await store.hset(LIMIT, "paused_until", await now_us(store) + 20_000_000)
     refused = await refusal(mine)
     assert refused.why is Refusal.WAIT
-    assert 15 < refused.wait <= 20
+    assert 10 < refused.wait <= 20
     assert await store.zcard(FLIGHT) == 0, "who is refused holds nothing"
+    await store.hdel(LIMIT, "paused_until")
     await store.hset(LIMIT, "free_at", await now_us(store) + 1_500_000)
     grant = await one(mine)
     assert 0 < grant.wait <= 1.5
@@ -246,7 +246,7 @@ async def test_a_server_that_knows_the_script_gives_no_pause(store: "redis.async
     restarted = await now_us(store)
     grant = await one(mine, "c")
     assert int(grant.start) >= restarted + 5_000_000, "what it gave away may lie as far ahead"
-    await store.hset(LIMIT, "paused_until", restarted + 60 * MINUTE)
+    await store.hset(LIMIT, "paused_until", restarted + 200_000_000)
     await store.script_flush()
     refused = await refusal(mine)
-    assert refused.wait > 3000, "a longer pause stays"
+    assert refused.wait > 100, "a longer pause stays"
