@@ -19,6 +19,7 @@ from gateway.commands import (
     processes,
     reconcile,
     reconcile_status,
+    rejected,
     undo_plan,
     undo_run,
 )
@@ -40,6 +41,7 @@ app.command()(jobs.unlink)
 app.command()(jobs.job)
 app.command()(jobs.cancel)
 app.add_typer(dead.app, name="dead")
+app.add_typer(rejected.app, name="rejected")
 app.add_typer(history.journal, name="journal")
 app.command()(history.audit)
 app.add_typer(accounts.app, name="accounts")

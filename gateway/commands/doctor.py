@@ -16,6 +16,7 @@ from gateway.composition import connect, desk_options, find_urls
 from gateway.exits import Exit
 from gateway.finding import Finding
 from gateway.output import print_json, print_table
+from gateway.queue_checks import check_messages
 from gateway.redis_checks import check_redis
 
 
@@ -47,6 +48,7 @@ def _examine(settings: Settings) -> list[Finding]:
     urls = find_urls(settings)
     for url in sorted({urls.records, urls.queue}):
         findings += check_redis(connect(url))
+    findings += check_messages(connect(urls.records), connect(urls.queue))
     accounts = load_accounts(settings)
     if settings.policies_file is not None:
         findings.append(_policies(settings.policies_file, settings))

@@ -114,7 +114,7 @@ def cancel(
         if answer is Cancelled.UNKNOWN:
             answer = doors.wishes.cancel(job_id, result, doors.lookup.unclaimed_fields(job_id))
         if answer is Cancelled.UNKNOWN:
-            raise _unknown(job_id)
+            raise _unknown(doors, job_id)
         if answer is Cancelled.CANCELLED:
             doors.audit.note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
         _print(_found(doors, job_id), json_=json_)
@@ -155,11 +155,15 @@ def _wait_for_end(doors: Doors, job_id: str, timeout: float) -> dict[str, Any]:
 def _found(doors: Doors, job_id: str) -> dict[str, Any]:
     document = doors.lookup.document(job_id)
     if document is None:
-        raise _unknown(job_id)
+        raise _unknown(doors, job_id)
     return document
 
 
-def _unknown(job_id: str) -> CommandError:
+def _unknown(doors: Doors, job_id: str) -> CommandError:
+    message = doors.rejected.of_job(job_id)
+    if message is not None:
+        text = f"its message was rejected: {message.why}. See `unlinker rejected show {message.number}`"
+        return CommandError(Exit.NOT_ALL_SUCCEEDED, text)
     return CommandError(
         Exit.BAD_INPUT, f"no job {job_id!r} is known or queued: a wrong id, or one kept no longer (eight days)"
     )

@@ -156,7 +156,7 @@ class DeadLetterMachine(RuleBasedStateMachine):
     ) -> None:
         """Rows of a chunk die; what was no row at all dies of that."""
         chunk_id, terms = self._id(), JobTerms(account=account)
-        unreadable = Unreadable(error_for("BadArguments", None, "no row"))
+        unreadable = Unreadable(error_for("BadArguments", None, "no row"), "[1]")
         rows = [
             unreadable if relation is None else Job(id=f"{chunk_id}:{row}", relation=relation, terms=terms)
             for row, relation in enumerate(relations)

@@ -11,10 +11,11 @@ from redis.exceptions import RedisError
 from worker.engine.arrivals import Arrived, arrive_chunk, arrive_job, ticket
 from worker.engine.claims import Claims, Room
 from worker.engine.entry import POISON_DEATHS, Entry
-from worker.engine.envelope import Envelope, Junk, for_delivery, read
+from worker.engine.envelope import Envelope, Newer, Rejection, for_delivery, read
 from worker.engine.inbox import Letter
 from worker.engine.listening import Listening, count, is_revoked
 from worker.engine.open_chunk import OpenChunk
+from worker.engine.refusing import Refuser
 from worker.engine.settling import Settler, insist
 from worker.stores import keys
 from worker.stores.deliveries import Claimed, Deliveries
@@ -65,6 +66,7 @@ class Claimer:
         self._settler = settler
         self._ways = ways
         self._tasks = tasks
+        self._refuser = Refuser(claims, settler.books.records)
 
     @property
     def _deliveries(self) -> Deliveries:
@@ -118,14 +120,17 @@ class Claimer:
         arrived = []
         for one in claimed:
             found = read(one.message, self._tasks.names)
-            if isinstance(found, Junk):
-                await self._put_aside(one, found.why)
+            if isinstance(found, Rejection):
+                await self._refuser.reject(one, found)
+            elif isinstance(found, Newer):
+                await self._refuser.leave_to_newer(one, found)
             elif found.task == self._tasks.unlink:
                 arrived.append(arrive_job(one, found))
             elif found.task in (self._tasks.unlink_many, self._tasks.undo):
                 arrived.append(arrive_chunk(one, found, restore=found.task == self._tasks.undo))
             else:
                 await self._let_in_other(found, one)
+        arrived = await self._without_copies(arrived)
         admitted = await self._records.admit([each.arrival for each in arrived])
         for moment in {known.now for known in admitted if known.now}:  # one script, one moment
             self._settler.clock.heard(moment)
@@ -142,9 +147,29 @@ class Claimer:
                 straight += await self.open(held)
         await self._ways.accept(straight)
 
+    async def _without_copies(self, arrived: list[Arrived]) -> list[Arrived]:
+        """Those that no other living claim holds. With one server the script that admits jobs sees to it."""
+        if self._records.acks:
+            return arrived
+        holders = await self._records.holders([each.content.id for each in arrived])
+        alive = await self._deliveries.alive([claim for claim, _ in holders])
+        kept = []
+        for each, (claim, fingerprint), is_alive in zip(arrived, holders, alive, strict=True):
+            mine = (each.claimed.claim, each.claimed.taken_over_from)
+            if is_alive and claim not in mine and fingerprint == each.fields["fingerprint"]:
+                self._claims.done(each.claimed.claim)
+            else:
+                kept.append(each)
+        return kept
+
     async def _sift(self, arrived: Arrived, known: Admitted) -> Held | None:
         """The job or chunk, if it is to run now; everything else is settled here."""
+        if known.admission is Admission.REUSED:
+            own = await self._refuser.tell_reuse(arrived, known)
+            (known_own,) = await self._records.admit([own.arrival])
+            return await self._sift(own, known_own)
         if known.admission is not Admission.RUN:
+            await self._refuser.tell_again(arrived, known)
             self._claims.done(arrived.claimed.claim)
             return None
         held = self._hold(arrived, known)
@@ -184,11 +209,6 @@ class Claimer:
             self._settler.close_soon(held)
         return entries
 
-    async def _put_aside(self, claimed: Claimed, why: str) -> None:
-        log.error("message put aside", why=why, claim=claimed.claim)
-        await self._deliveries.put_aside(claimed.claim, why)
-        self._claims.let_go(claimed.claim)
-
     async def _delay(self, held: Held, seconds: float) -> None:
         why = "its eta is to come"
         if isinstance(held, Entry):
@@ -205,12 +225,13 @@ class Claimer:
             self._claims.done(claimed.claim)
             return
         if claimed.taken_over_from and await self._deliveries.count_death(envelope.id) >= POISON_DEATHS:
-            await self._put_aside(claimed, f"poison: {POISON_DEATHS} workers died while they held it")
+            why = f"poison: {POISON_DEATHS} workers died while they held it"
+            await self._refuser.reject(claimed, Rejection(why, envelope.id, envelope.task))
             return
         self._hand_over(envelope, claimed, None)
 
     def _hand_over(self, envelope: Envelope, claimed: Claimed, held: Held | None) -> None:
-        payload = for_delivery(envelope, claimed.claim)
+        payload = for_delivery(envelope, claimed.claim, claimed.queue)
         payload["headers"][HELD_HEADER] = held
         self._ways.hand_over(Letter(claimed.queue, payload), held)
 

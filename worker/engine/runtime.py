@@ -18,11 +18,14 @@ from worker.engine.claims import Claims, Window
 from worker.engine.conductor import Conductor
 from worker.engine.connections import connect
 from worker.engine.entry import Entry, Settled
+from worker.engine.envelope import newest_version
+from worker.engine.ferry import Ferry
 from worker.engine.gate import Gate
 from worker.engine.inbox import Inbox, Letter
 from worker.engine.intents import Intents
 from worker.engine.lane import Lane, LaneParts
 from worker.engine.listening import Listening
+from worker.engine.misdirected import Lookout
 from worker.engine.server_clock import ServerClock
 from worker.engine.settling import Books, Settler, insist
 from worker.engine.solitude import Solitude
@@ -120,7 +123,7 @@ class Runtime:
         self._queue = connect(options.queue_url)
         self._store = self._queue if options.records_url == options.queue_url else connect(options.records_url)
         owner = secrets.token_hex(6)
-        deliveries = Deliveries(self._queue, owner, options.lease)
+        deliveries = Deliveries(self._queue, owner, options.lease, newest_version())
         self._halts = Halts(self._store)
         same_server = options.records_url == options.queue_url
         records = Records(self._store, options.retention, same_server_as_queue=same_server, lease=options.lease)
@@ -139,6 +142,9 @@ class Runtime:
         self._keep(watch.keep_feeding())
         feed = RunFeed(self._store, options.retention, owner)
         self._keep(Conductor(feed, deliveries, {"unlink": self._tasks.unlink_many, "restore": self._tasks.undo}).run())
+        self._keep(Lookout(self._queue, self._tasks.names).run())
+        if not same_server:
+            self._keep(Ferry(self._store, self._queue, owner).run())
         self._keep(self._keep_tuning())
         self._keep(self._keep_looking_at_clocks())
         self._keep(self._claims.keep_flushing())

@@ -18,9 +18,13 @@ CLAIM_NUMBER = "unlinker:claim-number"  # counter
 DELAYED = "unlinker:delayed"  # sorted set: list, line feed, message -> due, Redis ms
 PARKING = "unlinker:parking"  # set: accounts with parked messages
 CLOCK = "unlinker:clock"  # string: the latest time that was seen on this server, ms; see lua/clock.lua
-JUNK = "unlinker:junk"  # list of JSON: what was no message for us, and why
+NEWER = "unlinker:newer"  # sorted set: list, line feed, message -> version of its payload, which a newer worker reads
+REJECTED = "unlinker:rejected"  # stream: messages that were no jobs, with why
+REJECTED_TOTALS = "unlinker:rejected:totals"  # hash: bytes that are kept; how many came, and what became of them
 
 # the server of the records
+ONE_SERVER = "unlinker:one-server"  # string: a random name of this server, by which two addresses are known as one
+FERRY = "unlinker:ferry"  # string with a time to live: the worker that carries messages to another broker
 DEAD = "unlinker:dead"  # sorted set: job id -> serial number; its index is told in lua/dead_index.lua
 DEAD_TOTALS = "unlinker:dead:totals"  # hash: dimension=value -> how many dead letters
 JOURNAL = "unlinker:journal"  # stream: what was deleted, from the intent on; see journal_format.py
@@ -58,6 +62,11 @@ def queue_of(name: str) -> str:
 
 
 CLAIM_ORDER = tuple(queue_list(queue, step) for queue in QUEUES for step in PRIORITY_STEPS)
+
+
+def ferried(name: str) -> str:
+    """Set: digests of the messages that were last carried into a queue's list from the records' server."""
+    return f"unlinker:ferried:{name}"
 
 
 def parked(account: str) -> str:

@@ -10,7 +10,7 @@ The scripts in lua/ carry the moves out; MOVES below is what the tests hold them
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +21,7 @@ from worker.unlinking.attempts import as_json, from_json
 from worker.unlinking.attribution import NOTHING, Known, pack, unpack
 from worker.unlinking.chunk import Chunk
 from worker.unlinking.decisions import Attempt, Ticket
+from worker.unlinking.fingerprint import of_chunk, of_job
 from worker.unlinking.job import Job, JobTerms, Relation
 
 Fields = dict[str, str | int | float]
@@ -55,6 +56,7 @@ class Admission(StrEnum):
 
     RUN = "run"
     ENDED = "ended"  # it has its outcome; ack
+    REUSED = "reused"  # its id names another job, see `first`
     DUPLICATE = "duplicate"  # another living claim holds the same job; ack this copy
 
 
@@ -75,6 +77,7 @@ class Admitted:
     waiting: str = ""  # of a chunk: what the rows that wait must know, as JSON
     deadline: float | None = None  # Unix seconds
     now: float = 0.0  # Unix seconds on Redis TIME; workers' clocks may differ
+    first: Mapping[str, str] = field(default_factory=dict)  # of an id that is known: the record of the job that has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +120,7 @@ class StoredEnd:
 
     outcome: str
     evidence: str  # the outcome's fields as JSON
-    result: str  # Celery's result as JSON with @ID@ for the job's id
+    result: str  # Celery's result as a JSON object without `task_id`
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +164,31 @@ class Records:
         arguments: list[Word] = [int(2000 * self._lease)]
         for arrival in arrivals:
             expires = "" if arrival.expires is None else int(arrival.expires * 1000)
-            arguments += (arrival.claim, arrival.taken_over_from, expires, 2 * len(arrival.fields))
-            for field in arrival.fields.items():
-                arguments += field
+            fingerprint = str(arrival.fields.get("fingerprint", ""))
+            arguments += (arrival.claim, arrival.taken_over_from, expires, fingerprint)
+            arguments += (own_id_of(arrival.id, fingerprint), 2 * len(arrival.fields))
+            for pair in arrival.fields.items():
+                arguments += pair
         return [_admitted(row) for row in await run(self._client, Call("admit", names, arguments))]
+
+    async def holders(self, ids: Sequence[str]) -> list[tuple[str, str]]:
+        """The claim that holds each job, or held it last, and its fingerprint; "" for what is not known."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hmget(keys.job(job_id), ["claim", "fingerprint"])
+        found: list[Any] = await pipeline.execute() if ids else []
+        return [((claim or b"").decode(), (fingerprint or b"").decode()) for claim, fingerprint in found]
+
+    async def answer(self, job_id: str, result: str) -> None:
+        """Tell the producer of a message that is no job; the outcome of a job of that id stands."""
+        names = [keys.job(job_id), keys.RESULT_PREFIX + job_id]
+        await run(self._client, Call("answer", names, [result, self._retention.results]))
+
+    async def tell(self, job_id: str, result: str, *, keep: bool = False) -> None:
+        """Store Celery's result. `keep`: one that is there stays."""
+        name = keys.RESULT_PREFIX + job_id
+        if await self._client.set(name, result, ex=self._retention.results, nx=keep):
+            await self._client.publish(name, result)
 
     async def intend(self, intentions: Sequence[Intention]) -> list[Intent]:
         """Store the intents of sending these jobs; says for each whether it may go."""
@@ -236,9 +260,16 @@ class Records:
         return bool(await run(self._client, Call("defer", [keys.job(job_id)], arguments)))
 
 
-def record_fields(job: Job) -> Fields:
-    """The fields of a new record that come from its producer."""
-    fields = relation_fields(job.relation)
+def own_id_of(job_id: str, fingerprint: str) -> str:
+    """Under which a job is kept whose id names another one."""
+    return f"{job_id}~{fingerprint}"
+
+
+def record_fields(job: Job, sent: str = "") -> Fields:
+    """The fields of a new record that come from its producer. `sent`: what it sent, if that cannot be used."""
+    fields = relation_fields(job.relation) | {"fingerprint": of_job(job, sent)}
+    if sent:
+        fields["sent"] = sent
     if job.restore:
         fields["restore"] = 1
     if job.confirmation is not None:
@@ -246,17 +277,25 @@ def record_fields(job: Job) -> Fields:
     return fields | terms_fields(job.terms)
 
 
-def chunk_fields(chunk: Chunk) -> Fields:
+def chunk_fields(chunk: Chunk, sent: str = "") -> Fields:
     """The same for a chunk."""
     fields: Fields = {"run": chunk.run, "first_row": chunk.first_row, "rows": len(chunk.rows)}
+    fields["fingerprint"] = of_chunk(chunk, sent)
+    if sent:
+        fields["sent"] = sent
     if chunk.restore:
         fields["restore"] = 1
     return fields | terms_fields(chunk.terms)
 
 
 def relation_fields(relation: Relation) -> Fields:
-    """What it is about."""
-    return {"relationtype": relation.relationtype, "parentid": relation.parentid, "childid": relation.childid}
+    """What it is about; what a faulty job does not name is left out."""
+    named: Fields = {
+        "relationtype": relation.relationtype,
+        "parentid": relation.parentid,
+        "childid": relation.childid,
+    }
+    return {name: value for name, value in named.items() if value}
 
 
 def terms_fields(terms: JobTerms) -> Fields:
@@ -273,8 +312,10 @@ def terms_fields(terms: JobTerms) -> Fields:
 
 def _admitted(row: Sequence[Any]) -> Admitted:
     verdict, *rest = row
-    if not rest:
-        return Admitted(admission=Admission(verdict.decode()))
+    admission = Admission(verdict.decode())
+    if admission is not Admission.RUN:
+        words = [word.decode(errors="replace") for word in rest]
+        return Admitted(admission=admission, first=dict(zip(words[::2], words[1::2], strict=True)))
     attempts, known, question, tries, deaths, deadline, now, lone_deaths, waiting, history, *lost = rest
     died_at, forgotten, succeeded = lost
     return Admitted(

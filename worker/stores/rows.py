@@ -161,8 +161,11 @@ def _letter_fields(ending: RowEnding) -> Fields:
     wish = terms_fields(ending.chunk.terms)
     if isinstance(row, Job):
         wish = record_fields(row)
-    elif row.named is not None:
-        wish |= relation_fields(row.named)
+        wish.pop("fingerprint")  # nobody sends a row again under its id
+    else:
+        wish["sent"] = row.sent
+        if row.named is not None:
+            wish |= relation_fields(row.named)
     if ending.chunk.restore:
         wish["restore"] = 1
     fields: Fields = {

@@ -22,7 +22,8 @@ class Accepted(StrEnum):
 
     QUEUED = "queued"
     JOINED = "joined"  # another job waits for the same relation and answers for this one too
-    EXISTS = "exists"  # a job with this id is known already
+    EXISTS = "exists"  # this job is known already
+    REUSED = "reused"  # its id names another job: it becomes a dead letter `IdReused`
     GONE = "gone"  # the dead letter it replays was replayed or discarded before
 
 

@@ -1,13 +1,15 @@
 -- First look at claimed jobs: make or refresh their records, tell what is known of them.
 -- KEYS: claimed (or "-", if the queue is on another server), which server this is, then the records
--- ARGV: ms for which a message may come back that was claimed before Redis lost what it was told last, then per job: claim, claim it was taken over from or "", deadline in ms or "", number of words, then that many words:
---       field, value, ... of a new record
+-- ARGV: ms for which a message may come back that was claimed before Redis lost what it was told last, then per job: claim,
+--       claim it was taken over from or "", deadline in ms or "", fingerprint, the id under which it is kept if its own names
+--       another job, number of words, then that many words: field, value, ... of a new record
 -- Returns per job {verdict, attempts, what is known as JSON, question, tries, deaths, deadline ms, now ms, deaths alone, waiting
 -- rows, attempts, when the request was sent whose worker died (ms or ""), 1 if a request may have been forgotten,
 -- what note_success.lua noted};
 -- verdict is
 --   run        go on
---   ended      it has its outcome; ack it
+--   ended      it has its outcome, and its record follows as field, value, ...; ack it
+--   reused     its id has another fingerprint: it is another job. The record of the first one follows
 --   duplicate  another living claim holds the same job; ack this copy
 local claimed = KEYS[1]
 local time = redis.call('TIME')
@@ -38,13 +40,22 @@ local function held_by_another(other, claim, from)
     and redis.call('HEXISTS', claimed, other) == 1
 end
 
-local function admit(record, claim, from, expires, words)
-  local f = redis.call('HMGET', record, 'status', 'claim', 'carries', 'first_seen', 'not_after', 'account', 'outcome')
+local function with_record(verdict, record)
+  return {verdict, unpack(redis.call('HGETALL', record))}
+end
+
+local function admit(record, claim, from, expires, fingerprint, own_id, words)
+  local f = redis.call('HMGET', record, 'status', 'claim', 'carries', 'first_seen', 'not_after', 'account', 'outcome',
+    'fingerprint')
   local status, first_seen = f[1], f[4]
+  if f[8] and f[8] ~= fingerprint then
+    redis.call('HSET', record, 'reused_by', own_id)
+    return with_record('reused', record)
+  end
   if status == 'ended' and not f[3] then
     -- taken back while its message was queued: only now is the message gone, and the record may go some time
     if f[7] == 'cancelled' then redis.call('EXPIRE', record, 691200, 'NX') end
-    return {'ended'}
+    return with_record('ended', record)
   end
   if held_by_another(f[2], claim, from) then return {'duplicate'} end
   if not f[6] then
@@ -72,8 +83,9 @@ end
 
 local out, at = {}, 2
 for i = 3, #KEYS do
-  local size = tonumber(ARGV[at + 3])
-  out[#out + 1] = admit(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], {unpack(ARGV, at + 4, at + 3 + size)})
-  at = at + 4 + size
+  local size = tonumber(ARGV[at + 5])
+  out[#out + 1] = admit(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4],
+    {unpack(ARGV, at + 6, at + 5 + size)})
+  at = at + 6 + size
 end
 return out

@@ -8,7 +8,7 @@ local record, id, prefix, wishes = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 if #ARGV > 7 and redis.call('HEXISTS', record, 'status') == 0 then
   redis.call('HSET', record, 'status', 'queued', unpack(ARGV, 8)) -- whoever claims the message finds it ended
 end
-local f = redis.call('HMGET', record, 'status', 'outcome', 'joined', 'ignore_result')
+local f = redis.call('HMGET', record, 'status', 'outcome', 'joined', 'ignore_result', 'reused_by')
 if not f[1] then return 'unknown' end
 if f[2] then return f[2] == 'cancelled' and 'cancelled' or 'ended' end
 local primary = f[3]
@@ -26,7 +26,7 @@ end
 
 redis.call('HSET', record, 'outcome', 'cancelled', 'ended_at', now)
 redis.call('HINCRBY', KEYS[2], 'cancelled', 1)
-if f[4] ~= '1' then
+if f[4] ~= '1' and not f[5] then -- an id that two jobs had has told both producers so
   redis.call('SET', ARGV[5] .. id, ARGV[4], 'EX', ARGV[6])
   redis.call('PUBLISH', ARGV[5] .. id, ARGV[4])
 end

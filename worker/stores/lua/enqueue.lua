@@ -4,7 +4,8 @@
 -- ARGV: record prefix, wishes prefix, open relation prefix, seconds to keep the record of a letter, then per wish: id,
 --       relation ("": nobody joins), message, id of the dead letter it replays (or ""), number of words, and that many
 --       words: field, value, ... of the record
--- Returns per wish "queued", "exists", "joined", or "gone": the letter was replayed or discarded before.
+-- Returns per wish "queued", "exists", "joined", "gone" (the letter was replayed or discarded before), or "reused": the id names
+-- another job; the message is queued all the same, for the worker that claims it to make a dead letter of it.
 local queue, prefix, wishes, open_prefix = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -23,9 +24,20 @@ local function take_letter(letter, id)
   return true
 end
 
+local function fingerprint_of(words)
+  for i = 1, #words, 2 do
+    if words[i] == 'fingerprint' then return words[i + 1] end
+  end
+end
+
 local function enqueue(id, relation, message, letter, words)
   local record, open = prefix .. id, open_prefix .. relation
-  if redis.call('HEXISTS', record, 'status') == 1 then return 'exists' end
+  local f = redis.call('HMGET', record, 'status', 'fingerprint')
+  if f[1] then
+    if not f[2] or f[2] == fingerprint_of(words) then return 'exists' end
+    redis.call('LPUSH', queue, message)
+    return 'reused'
+  end
   if letter ~= '' and not take_letter(letter, id) then return 'gone' end
   redis.call('HSET', record, 'status', 'queued', 'first_seen', now, unpack(words))
   local first = relation ~= '' and redis.call('GET', open)

@@ -2,8 +2,9 @@
 -- End jobs, once and for all. The first writer wins; everybody else is told what stands. Then, and only then, the ack.
 -- KEYS: journal, counters, claimed (or "-"), leases (or "-")
 -- ARGV: record prefix, wishes prefix, open relation prefix, Celery's key prefix, seconds to keep results, seconds to keep
---       records, then groups of jobs that end alike: outcome, its fields as JSON, Celery's result with @ID@ for the id (or
---       ""), number of jobs, and for each of them: id, relation, claim (or "": nothing to ack), its attempts as JSON (or "")
+--       records, then groups of jobs that end alike: outcome, its fields as JSON, Celery's result as a JSON object without its
+--       task_id (or ""), number of jobs, and for each of them: id, relation, claim (or "": nothing to ack), its attempts as
+--       JSON (or "")
 -- Returns per job "" when this call ended it, else the outcome that had ended it before.
 local journal, counters, claimed, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, wishes_prefix, open_prefix, result_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -23,23 +24,26 @@ local function write(job, how, silent, attempts)
   end
   how.written = how.written + 1
   if how.meta ~= '' and not silent then
-    local text = string.gsub(how.meta, '@ID@', function() return job end)
+    local text = string.sub(how.meta, 1, -2) .. ', "task_id": ' .. cjson.encode(job) .. '}'
     redis.call('SET', result_prefix .. job, text, 'EX', results_ttl)
     redis.call('PUBLISH', result_prefix .. job, text)
   end
 end
 
+-- An id that was given to another job, too, has told both producers so: neither may take the other's outcome for its own.
+local function is_silent(ignore_result, reused_by) return ignore_result == '1' or reused_by end
+
 local function finish_joined(wishes, how, attempts)
   for _, wish in ipairs(redis.call('LRANGE', wishes, 0, -1)) do
-    local f = redis.call('HMGET', prefix .. wish, 'outcome', 'ignore_result')
-    if not f[1] then write(wish, how, f[2] == '1', attempts) end
+    local f = redis.call('HMGET', prefix .. wish, 'outcome', 'ignore_result', 'reused_by')
+    if not f[1] then write(wish, how, is_silent(f[2], f[3]), attempts) end
   end
   redis.call('DEL', wishes)
 end
 
 local function finish(id, relation, how, attempts)
   local record, open = prefix .. id, open_prefix .. relation
-  local f = redis.call('HMGET', record, 'outcome', 'carries', 'ignore_result', 'joined_by', 'waiting')
+  local f = redis.call('HMGET', record, 'outcome', 'carries', 'ignore_result', 'joined_by', 'waiting', 'reused_by')
   local stands, carries = f[1], f[2]
   if stands and not carries then return stands end
   how.ids[#how.ids + 1] = id
@@ -52,7 +56,7 @@ local function finish(id, relation, how, attempts)
     redis.call('EXPIRE', record, records_ttl)
     return stands
   end
-  write(id, how, f[3] == '1', attempts)
+  write(id, how, is_silent(f[3], f[6]), attempts)
   return ''
 end
 
@@ -72,7 +76,7 @@ while at <= #ARGV do
   end
   if how.written > 0 then redis.call('HINCRBY', counters, how.outcome, how.written) end
   if #how.ids > 0 and how.outcome ~= 'done' then
-    redis.call('XADD', journal, '*', 'end', how.outcome, 'fields', how.fields, 'ids', table.concat(how.ids, ' '))
+    redis.call('XADD', journal, '*', 'end', how.outcome, 'fields', how.fields, 'ids', cjson.encode(how.ids))
   end
 end
 return out
