@@ -38,7 +38,7 @@ def test_a_worker_outlives_whatever_redis_refuses_and_says_what_to_do(
     assert home.ended(before)["outcome"] == "unlinked"
     mend = fault(home.client)
     try:
-        late = home.start_worker(wait=False)
+        late = home.start("worker")  # with a name it would wait for that first
         for process in (worker, late):
             _says(process, word, cure)
         waiting = worker if word == "MISCONF" else late  # PING is refused then, so the other has not come so far
