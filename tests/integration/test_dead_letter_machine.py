@@ -139,7 +139,7 @@ class DeadLetterMachine(RuleBasedStateMachine):
         fields = record_fields(Job(id=job_id, relation=relation, terms=JobTerms(account=known.account)))
         self._do(self.records.admit([Arrival(id=job_id, fields=fields, claim=f"claim-{job_id}")]))
         for _ in range(2 if reply_lost else 1):
-            self._do(self.records.finish([ending]))
+            self._do(self.records.finish([ending], as_stored(EXPIRED, 0.0)))
         for wish in (*self.model.joined.pop(job_id, ()), job_id):
             ended = self.model.waiting.pop(wish)
             self.model.letters[wish] = Known(ended.relation, ended.account, how, ended.run, ended.redrives)

@@ -16,24 +16,27 @@ def backoff(attempts: int, random: Random) -> float:
 
 
 def next_ticket(ticket: Ticket, decision: Decision, random: Random) -> tuple[Ticket, Status, float]:
-    """What the next attempt must know, where the job waits, and for how many seconds. Pure."""
+    """What the next attempt must know, where the job waits, and for how many seconds. Pure.
+
+    A doubt is never dropped: whatever this attempt came to, an earlier request may yet be carried out.
+    """
+    if isinstance(decision, End):
+        raise TypeError("a job that has ended does not wait")
+    ticket = replace(ticket, in_doubt=ticket.in_doubt or decision.in_doubt)
     match decision:
-        case Again(code=code, in_doubt=in_doubt):
+        case Again(code=code):
             tries = dict(ticket.tries)
             if code is not None:
                 tries[code] = tries.get(code, 0) + 1
-            again = replace(ticket, attempts=ticket.attempts + 1, tries=tries, in_doubt=in_doubt, question=False)
+            again = replace(ticket, attempts=ticket.attempts + 1, tries=tries, question=False)
             return again, Status.DELAYED, backoff(ticket.attempts, random)
-        case Snooze(seconds=seconds, in_doubt=in_doubt):
-            return replace(ticket, in_doubt=in_doubt), Status.DELAYED, seconds * (1 + random.random())
-        case Ask(in_doubt=in_doubt, spend=spend, seconds=asked):
-            attempts = ticket.attempts + int(spend)
+        case Snooze(seconds=seconds):
+            return ticket, Status.DELAYED, seconds * (1 + random.random())
+        case Ask(spend=spend, seconds=asked):
             wait = backoff(ticket.attempts, random) if asked is None else asked * (1 + random.random())
-            return replace(ticket, attempts=attempts, in_doubt=in_doubt, question=True), Status.UNVERIFIED, wait
-        case Park(in_doubt=in_doubt, question=question):
-            return replace(ticket, in_doubt=in_doubt, question=question), Status.PARKED, 0.0
-        case End():
-            raise ValueError("a job that has ended does not wait")
+            return replace(ticket, attempts=ticket.attempts + int(spend), question=True), Status.UNVERIFIED, wait
+        case Park(question=question):
+            return replace(ticket, question=ticket.question or question), Status.PARKED, 0.0
 
 
 def why_of(decision: Decision) -> str:

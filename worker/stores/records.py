@@ -55,6 +55,7 @@ class Admission(StrEnum):
     RUN = "run"
     ENDED = "ended"  # it has its outcome; ack
     DUPLICATE = "duplicate"  # another living claim holds the same job; ack this copy
+    JOINED = "joined"  # another job waits for the same relation; ack, the record keeps the message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class Admitted:
     waiting: str = ""  # of a chunk: what the rows that wait must know, as JSON
     deadline: float | None = None  # Unix seconds
     now: float = 0.0  # Unix seconds on Redis TIME; workers' clocks may differ
+    revoked: bool = False  # one of its stamps was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class Arrival:
     claim: str
     taken_over_from: str = ""
     expires: float | None = None  # Unix seconds; the message's own `expires`
+    relation: str = ""  # as keys.relation has it, if it may join the job that waits for the same one; else ""
 
 
 class Intent(StrEnum):
@@ -94,7 +97,7 @@ class Intent(StrEnum):
     LOST = "lost"  # another worker has it
     HALTED = "halted"
     PAUSED = "paused"  # its run is paused or stopped
-    CANCELLED = "cancelled"  # its run is
+    CANCELLED = "cancelled"  # its run is, or one of its stamps was revoked
     EXPIRED = "expired"
 
 
@@ -148,11 +151,13 @@ class Records:
         """Make or refresh the records of claimed jobs, in one round trip."""
         if not arrivals:
             return []
-        names = [keys.CLAIMED if self._same_server else NOWHERE, *(keys.job(arrival.id) for arrival in arrivals)]
-        arguments: list[Word] = []
+        claimed = keys.CLAIMED if self._same_server else NOWHERE
+        names = [claimed, keys.REVOKED_STAMPS, *(keys.job(arrival.id) for arrival in arrivals)]
+        arguments: list[Word] = [keys.JOB_PREFIX, keys.GROUP_PREFIX, keys.OPEN_PREFIX]
         for arrival in arrivals:
             expires = "" if arrival.expires is None else int(arrival.expires * 1000)
-            arguments += (arrival.claim, arrival.taken_over_from, expires, 2 * len(arrival.fields))
+            relation = arrival.relation if self._same_server else ""  # only there can the record keep the message
+            arguments += (arrival.claim, arrival.taken_over_from, expires, relation, 2 * len(arrival.fields))
             for field in arrival.fields.items():
                 arguments += field
         return [_admitted(row) for row in await run(self._client, Call("admit", names, arguments))]
@@ -161,21 +166,25 @@ class Records:
         """Store the intents of sending these jobs; says for each whether it may go."""
         if not intentions:
             return []
-        names = [keys.HALTS, keys.JOURNAL, *(keys.job(each.job.id) for each in intentions)]
+        names = [keys.HALTS, keys.JOURNAL, keys.REVOKED_STAMPS, *(keys.job(each.job.id) for each in intentions)]
         arguments: list[Word] = [pack_jobs(each.job for each in intentions)]
         for each in intentions:
             arguments += (each.job.account, each.claim, int(each.alone))
         words = await run(self._client, Call("intend", names, arguments))
         return [Intent(word.decode()) for word in words]
 
-    async def finish(self, endings: Sequence[Ending]) -> list[tuple[bool, str]]:
-        """End jobs, once and for all: (whether this call did it, the outcome that stands) for each, in their order."""
+    async def finish(self, endings: Sequence[Ending], expired: StoredEnd) -> list[tuple[bool, str]]:
+        """End jobs, once and for all: (whether this call did it, the outcome that stands) for each, in their order.
+
+        `expired`: how jobs end that had joined one of them, and whose own deadline passed before a request was sent.
+        """
         if not endings:
             return []
         groups: dict[StoredEnd, list[int]] = {}
         for number, ending in enumerate(endings):
             groups.setdefault(ending.end, []).append(number)
-        stands = await run(self._client, Call("finish", self._finish_keys, self._finish_arguments(endings, groups)))
+        arguments = self._finish_arguments(endings, groups, expired)
+        stands = await run(self._client, Call("finish", self._finish_keys, arguments))
         found: list[tuple[bool, str]] = [(False, "")] * len(endings)
         for number, word in zip((n for numbers in groups.values() for n in numbers), stands, strict=True):
             found[number] = (False, word.decode()) if word else (True, endings[number].end.outcome)
@@ -191,14 +200,18 @@ class Records:
         queue = [keys.CLAIMED, keys.LEASES] if self._same_server else [NOWHERE, NOWHERE]
         return [keys.JOURNAL, keys.COUNTERS, *queue]
 
-    def _finish_arguments(self, endings: Sequence[Ending], groups: Mapping[StoredEnd, Sequence[int]]) -> list[Word]:
+    def _finish_arguments(
+        self, endings: Sequence[Ending], groups: Mapping[StoredEnd, Sequence[int]], expired: StoredEnd
+    ) -> list[Word]:
         arguments: list[Word] = [
             keys.JOB_PREFIX,
-            keys.WISHES_PREFIX,
+            keys.GROUP_PREFIX,
             keys.OPEN_PREFIX,
             keys.RESULT_PREFIX,
             self._retention.results,
             self._retention.records,
+            expired.evidence,
+            expired.result,
         ]
         for end, numbers in groups.items():
             arguments += (end.outcome, end.evidence, end.result, len(numbers))
@@ -206,6 +219,12 @@ class Records:
                 ending = endings[number]
                 arguments += (ending.id, ending.relation, ending.claim, ending.history)
         return arguments
+
+    async def end_of(self, job_id: str) -> tuple[str, str] | None:
+        """Outcome and evidence (as JSON) of a job that has ended; None for one that has not."""
+        stored: Any = await self._client.hmget(keys.job(job_id), ["outcome", "evidence"])
+        outcome, evidence = stored
+        return None if outcome is None else (outcome.decode(), (evidence or b"{}").decode())
 
     async def defer(self, claim: str, status: Status, ticket: Ticket, why: str) -> bool:
         """Note that a job waits, and what its next attempt must know; False when it is no longer ours."""
@@ -261,7 +280,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
     verdict, *rest = row
     if not rest:
         return Admitted(admission=Admission(verdict.decode()))
-    attempts, in_doubt, question, tries, deaths, deadline, now, lone_deaths, waiting, history = rest
+    attempts, in_doubt, question, tries, deaths, deadline, now, lone_deaths, waiting, history, revoked = rest
     return Admitted(
         admission=Admission.RUN,
         attempts=attempts,
@@ -274,4 +293,5 @@ def _admitted(row: Sequence[Any]) -> Admitted:
         history=from_json(history.decode()),
         deadline=int(deadline) / 1000,
         now=now / 1000,
+        revoked=bool(revoked),
     )

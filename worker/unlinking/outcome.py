@@ -1,7 +1,9 @@
 """How a job ends: once, and with the evidence for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from worker.unlinking.errors import UnlinkError, error_for
 
@@ -58,6 +60,12 @@ class Outcome:
             "message": self.message,
         }
         return {name: value for name, value in fields.items() if value not in (None, "")}
+
+    @classmethod
+    def from_evidence(cls, kind: str, fields: Mapping[str, Any]) -> "Outcome":
+        """Read what `as_evidence` wrote."""
+        evidence = fields.get("evidence")
+        return cls(kind=Kind(kind), **{**fields, "evidence": evidence and Evidence(evidence)})
 
     def as_error(self) -> UnlinkError:
         """The exception of a job that is dead or expired."""

@@ -1,13 +1,17 @@
+-- with joined
 -- First look at claimed jobs: make or refresh their records, tell what is known of them.
--- KEYS: claimed (or "-", if the queue is on another server), then the records
--- ARGV: per job: claim, claim it was taken over from or "", deadline in ms or "", number of words, then that many words:
---       field, value, ... of a new record
--- Returns per job {verdict, attempts, in_doubt, question, tries, deaths, deadline ms, now ms, deaths alone, waiting rows, attempts};
--- verdict is
+-- KEYS: claimed (or "-", if the queue is on another server), revoked stamps, then the records
+-- ARGV: record prefix, prefix of groups, prefix of open relations, then per job: claim, claim it was taken over from or "",
+--       deadline in ms or "", relation ("": it joins nobody), number of words, then that many words: field, value, ... of a
+--       new record
+-- Returns per job {verdict, attempts, in_doubt, question, tries, deaths, deadline ms, now ms, deaths alone, waiting rows,
+-- attempts, 1 if it was revoked by a stamp}; verdict is
 --   run        go on
 --   ended      it has its outcome; ack it
 --   duplicate  another living claim holds the same job; ack this copy
-local claimed = KEYS[1]
+--   joined     another job waits for the same relation, and the record keeps the message; ack it
+local claimed, revoked = KEYS[1], KEYS[2]
+local names = {job = ARGV[1], joined = ARGV[2], open = ARGV[3]}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
@@ -16,18 +20,42 @@ local function held_by_another(other, claim, from)
     and redis.call('HEXISTS', claimed, other) == 1
 end
 
-local function admit(record, claim, from, expires, words)
-  local f = redis.call('HMGET', record, 'status', 'claim', 'carries', 'first_seen', 'not_after', 'account', 'outcome')
-  local status, first_seen = f[1], f[4]
-  if status == 'ended' and not f[3] then
-    -- taken back while its message was queued: only now is the message gone, and the record may go some time
-    if f[7] == 'cancelled' then redis.call('EXPIRE', record, 691200, 'NX') end
+-- Join the job that waits for the same relation, or be the one that others join.
+local function find_group(id, relation, claim)
+  local first = redis.call('GET', names.open .. relation)
+  if first == id then return false end
+  local entry = first and may_be_joined(names.job .. first) and redis.call('HGET', claimed, claim)
+  if not entry then
+    redis.call('SET', names.open .. relation, id)
+    return false
+  end
+  join(names, id, first, entry)
+  return true
+end
+
+local function is_revoked(stamps)
+  for _, stamp in ipairs(stamps and cjson.decode(stamps) or {}) do
+    if redis.call('ZSCORE', revoked, stamp) then return 1 end
+  end
+  return 0
+end
+
+local function admit(record, claim, from, expires, relation, words)
+  local id = string.sub(record, #names.job + 1)
+  local f = redis.call('HMGET', record, 'status', 'claim', 'first_seen', 'not_after', 'account', 'outcome', 'joined', 'leads',
+    'sent_at')
+  local status, first_seen = f[1], f[3]
+  if status == 'ended' then
+    if not f[5] then redis.call('HSET', record, unpack(words)) end -- revoked before anybody had seen it
+    -- cancelled while its message was queued: only now is the message gone, and the record may go some time
+    if f[6] == 'cancelled' then redis.call('EXPIRE', record, 691200, 'NX') end
     return {'ended'}
   end
+  if f[7] and redis.call('EXISTS', names.joined .. f[7]) == 1 then return {'joined'} end
   if held_by_another(f[2], claim, from) then return {'duplicate'} end
-  if not f[6] then
+  if not f[5] then
     redis.call('HSET', record, unpack(words)) -- a stranger's job, seen for the first time
-    f[5] = redis.call('HGET', record, 'not_after')
+    f[4] = redis.call('HGET', record, 'not_after')
   end
   if status == 'sent' then
     -- somebody sent it and left no answer: it may have removed the link, and it may have killed its worker
@@ -36,21 +64,19 @@ local function admit(record, claim, from, expires, words)
     if redis.call('HGET', record, 'alone') == '1' then redis.call('HINCRBY', record, 'lone_deaths', 1) end
   end
   first_seen = tonumber(first_seen) or now
-  local latest = first_seen + 604800000 -- seven days, design promise 7
-  local deadline = math.min(latest, tonumber(f[5] or '') or latest, tonumber(expires) or latest)
-  deadline = string.format('%.0f', deadline)
+  local deadline = string.format('%.0f', latest_start(first_seen, f[4], expires))
   redis.call('HSET', record, 'claim', claim, 'status', 'queued', 'deadline', deadline, 'first_seen', first_seen)
-  if not status then return {'run', 0, 0, 0, '{}', 0, deadline, now, 0, '', ''} end
+  if relation ~= '' and not f[8] and not f[9] and find_group(id, relation, claim) then return {'joined'} end
   f = redis.call('HMGET', record, 'attempts', 'in_doubt', 'question', 'tries', 'deaths', 'lone_deaths', 'waiting',
-    'history')
+    'history', 'stamps')
   return {'run', tonumber(f[1]) or 0, tonumber(f[2]) or 0, tonumber(f[3]) or 0, f[4] or '{}', tonumber(f[5]) or 0,
-          deadline, now, tonumber(f[6]) or 0, f[7] or '', f[8] or ''}
+          deadline, now, tonumber(f[6]) or 0, f[7] or '', f[8] or '', is_revoked(f[9])}
 end
 
-local out, at = {}, 1
-for i = 2, #KEYS do
-  local size = tonumber(ARGV[at + 3])
-  out[#out + 1] = admit(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], {unpack(ARGV, at + 4, at + 3 + size)})
-  at = at + 4 + size
+local out, at = {}, 4
+for i = 3, #KEYS do
+  local size = tonumber(ARGV[at + 4])
+  out[#out + 1] = admit(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], {unpack(ARGV, at + 5, at + 4 + size)})
+  at = at + 5 + size
 end
 return out

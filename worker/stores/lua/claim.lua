@@ -1,5 +1,6 @@
 -- Claim up to n messages: first what a dead worker left behind, then what is due, then the queues in their order.
--- KEYS: claimed, leases, claim number, delayed, junk, then the queue lists
+-- KEYS: claimed, leases, claim number, delayed, junk, then the lists of the queues that are consumed; what a dead worker left
+-- behind or is due of another queue goes back to that
 -- ARGV: owner, lease in ms, n, largest message in bytes, how many of the n may come from the bulk queue
 -- Returns {claim, message, claim it was taken over from or "", list} for each. Nothing is decoded here, so no message can make
 -- the script fail half-way; what is no message for us is put aside by the worker that looks at it.
@@ -8,6 +9,17 @@ local owner, lease, wanted = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local out, bulk = {}, tonumber(ARGV[5])
+
+local consumed = {}
+for i = 6, #KEYS do consumed[KEYS[i]] = true end
+
+-- Whether the entry is of a queue that is consumed here; if not, it waits there for who does.
+local function is_ours(entry)
+  local at = string.find(entry, '\n', 1, true)
+  local list = string.sub(entry, 1, at - 1)
+  if not consumed[list] then redis.call('RPUSH', list, string.sub(entry, at + 1)) end
+  return consumed[list]
+end
 
 local function is_bulk(entry) return string.sub(entry, 1, 4) == 'bulk' end
 
@@ -23,7 +35,7 @@ end
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, wanted)) do
   local entry = redis.call('HGET', claimed, old)
   if not entry or bulk > 0 or not is_bulk(entry) then
-    if entry then keep(entry, old) end
+    if entry and is_ours(entry) then keep(entry, old) end
     redis.call('HDEL', claimed, old)
     redis.call('ZREM', leases, old)
   end
@@ -32,7 +44,7 @@ end
 if #out < wanted then
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, wanted - #out)) do
     if bulk > 0 or not is_bulk(entry) then
-      keep(entry, '')
+      if is_ours(entry) then keep(entry, '') end
       redis.call('ZREM', delayed, entry)
     end
   end
