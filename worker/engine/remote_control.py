@@ -53,9 +53,8 @@ def revoke_by_stamped_headers(
         headers = dict(str(each).partition("=")[::2] for each in maybe_list(headers) or [])
     stamps = [stamp(str(header), value) for header, values in headers.items() for value in maybe_list(values) or []]
     runtime: Runtime = state.app.runtime
-    return _told(
-        runtime, runtime.revoke_stamps(stamps), lambda _: f"jobs stamped {', '.join(stamps)} will be cancelled"
-    )
+    words = f"jobs stamped {', '.join(stamps)} will be cancelled"
+    return _told(runtime, runtime.revoke_stamps(stamps), lambda _: words)
 
 
 def active(state: Any, safe: bool = False, **_: Any) -> list[dict[str, Any]]:
