@@ -82,9 +82,9 @@ def test_nobody_joins_a_job_that_was_tried_before(house: House) -> None:
 
 
 def test_nobody_joins_a_job_in_doubt(house: House) -> None:
-    """Its delete was carried out, its answer lost, and nobody can look: a later job is not told by what that one finds."""
+    """Its delete was carried out, its answer lost, and nobody can look: what it finds says nothing of a later one."""
     house.sandbox.fault("reset_after", times=1, match={"action": "delete"})
-    house.sandbox.fault("bad_gateway_502", times=None, match={"action": "read"})
+    house.sandbox.fault("bad_gateway_502", times=None, match={"action": "get"})
     house.start_worker()
     doubtful = house.unlink(*LINK)
     eventually(lambda: LINK not in house.sandbox.links() and house.status(doubtful) != "sent")

@@ -1,5 +1,6 @@
 """Celery's revoke: as durable as `unlinker cancel`, and never said of a job for which something was sent."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,14 @@ def arguments(link: tuple[str, int, int]) -> dict[str, object]:
 def app(house: House) -> Iterator[Celery]:
     with Celery(broker=house.redis_url, backend=house.redis_url) as app:
         yield app
+        gc.collect()  # results unsubscribe while there is still a Redis
+
+
+def with_another_account(house: House) -> None:
+    """A worker all of whose accounts are halted claims nothing."""
+    accounts = house.home / "accounts.toml"
+    accounts.write_text('[accounts.other]\ntoken = "' + "a" * 32 + '"\nsecret = "' + "b" * 64 + '"\n')
+    house.settings["UNLINKER_ACCOUNTS_FILE"] = str(accounts)
 
 
 def replies(app: Celery, *ids: str, **more: object) -> str:
@@ -33,7 +42,7 @@ def agree(house: House, app: Celery, job_id: str, outcome: str, state: str) -> N
 
 
 def test_a_revoke_outlives_the_workers_that_heard_it(house: House, app: Celery) -> None:
-    """One job waits for its eta, one no worker has seen; the worker is killed, and another one claims their messages."""
+    """One job waits for its eta, one no worker has seen; the worker is killed, and another claims their messages."""
     worker = house.start_worker()
     first, second, third = links = many(house, 3)
     delayed = app.send_task(NAME, kwargs=arguments(first), queue="unlink", countdown=3).id
@@ -77,21 +86,21 @@ def test_nobody_is_told_that_a_job_was_revoked_whose_request_is_out(house: House
     eventually(lambda: not house.client.hlen(keys.CLAIMED))
 
 
-@pytest.mark.parametrize("lost", ["reset_after", "bad_gateway_502", "truncated_json"])
+@pytest.mark.parametrize("lost", ["reset_after", "truncated_json"])
 def test_a_job_in_doubt_is_neither_revoked_nor_cancelled(house: House, app: Celery, lost: str) -> None:
-    """Its delete was carried out (or may have been), its answer is lost, and it cannot be read back for a while.
+    """Its delete was carried out, its answer is lost, and it cannot be read back for a while.
 
-    Whatever becomes of the job meanwhile (it waits, is claimed, parked by a halt, its worker stops), cancelling is refused.
+    Whatever becomes of the job meanwhile (it waits, is claimed, parked by a halt, given back), cancelling is refused.
     """
+    with_another_account(house)
     house.sandbox.fault(lost, times=1, match={"action": "delete"})
-    house.sandbox.fault("bad_gateway_502", times=None, match={"action": "read"})
+    house.sandbox.fault("bad_gateway_502", times=None, match={"action": "get"})
     house.start_worker()
     job_id = house.unlink(*LINK)
     eventually(lambda: house.job(job_id).get("status") in ("unverified", "parked", "delayed"))
-    seen: set[str | None] = set()
+    assert LINK not in house.sandbox.links()
 
     def refused() -> bool:
-        seen.add(house.status(job_id))
         assert house.here("cancel", job_id).returncode == 1
         assert "cancelled" not in replies(app, job_id)
         assert app.AsyncResult(job_id).state == "PENDING"
@@ -136,9 +145,8 @@ def test_jobs_are_revoked_by_their_stamps(house: House, app: Celery) -> None:
 
 def test_revoking_one_of_many_joined_jobs_spares_the_others(house: House, app: Celery) -> None:
     house.here("accounts", "halt", "default", "--reason", "test")
-    accounts = house.home / "accounts.toml"
-    accounts.write_text('[accounts.other]\ntoken = "' + "a" * 32 + '"\nsecret = "' + "b" * 64 + '"\n')
-    house.start_worker(UNLINKER_ACCOUNTS_FILE=str(accounts))  # else a worker with nothing but halts claims nothing
+    with_another_account(house)
+    house.start_worker()
     sent = [app.send_task(NAME, kwargs=arguments(LINK), queue="unlink").id for _ in range(5)]
     eventually(lambda: all(house.status(job_id) == "parked" for job_id in sent))
     assert replies(app, sent[0], sent[2]).count("cancelled") == 2
