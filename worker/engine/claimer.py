@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -19,7 +19,7 @@ from worker.engine.open_chunk import OpenChunk
 from worker.engine.settling import Settler, insist
 from worker.stores import keys
 from worker.stores.deliveries import Claimed, Deliveries
-from worker.stores.records import Admission, Admitted, Records, Status
+from worker.stores.records import Admission, Admitted, Arrival, Records, Status
 from worker.stores.rows import RowEnding, Rows
 from worker.unlinking.errors import Poison
 from worker.unlinking.job import Job
@@ -129,7 +129,7 @@ class Claimer:
                 arrived.append(arrive_chunk(one, found, restore=found.task == self._tasks.undo))
             else:
                 await self._let_in_other(found, one)
-        admitted = await self._records.admit([each.arrival for each in arrived])
+        admitted = await self._records.admit([self._arrival(each) for each in arrived])
         straight: list[Entry] = []
         listened = {task: self._ways.listening.anybody(task) for task in {each.envelope.task for each in arrived}}
         for each, known in zip(arrived, admitted, strict=True):
@@ -143,6 +143,10 @@ class Claimer:
                 count(each.envelope.task)
                 straight += await self.open(held)
         await self._ways.accept(straight)
+
+    def _arrival(self, arrived: Arrived) -> Arrival:
+        alone = self._ways.listening.in_process(arrived.envelope.task)
+        return replace(arrived.arrival, relation="") if alone else arrived.arrival
 
     async def _sift(self, arrived: Arrived, known: Admitted, *, through_celery: bool) -> Held | None:
         """The job or chunk, if it is to run now; everything else is settled here.

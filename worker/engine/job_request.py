@@ -6,7 +6,7 @@ from typing import Any
 from celery import signals
 from celery.exceptions import Ignore, TaskRevokedError
 from celery.worker import state
-from celery.worker.request import Request
+from celery.worker.request import ExceptionWithTraceback, Request
 
 HELD_HEADER = "unlinker_held"  # how a job travels through Celery to its task's body, in this process only
 
@@ -36,7 +36,8 @@ class JobRequest(Request):
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """A cancelled job is told as Celery tells a revoked task."""
-        if not isinstance(exc_info.exception, Cancelled):
+        error = exc_info.exception
+        if not isinstance(error.exc if isinstance(error, ExceptionWithTraceback) else error, Cancelled):
             super().on_failure(exc_info, send_failed_event, return_ok)
             return
         state.task_ready(self)

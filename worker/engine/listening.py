@@ -34,11 +34,11 @@ class Listening:
 
     def anybody(self, task: str) -> bool:
         """Whether every job of this task has to go through Celery just now."""
-        return bool(
-            any(signal.receivers for signal in SIGNALS)
-            or task in self._hooked
-            or (self.consumer is not None and self._consumer_listens(task))
-        )
+        return self.in_process(task) or (self.consumer is not None and self._consumer_listens(task))
+
+    def in_process(self, task: str) -> bool:
+        """Whether code of this process counts on every job of this task: then none of them joins another."""
+        return task in self._hooked or any(signal.receivers for signal in SIGNALS)
 
     def _consumer_listens(self, task: str) -> bool:
         events = self.consumer.event_dispatcher
