@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from celery import Celery
 
 from tests.faults.test_workers import LINK, many
-from tests.harness import House, eventually
+from tests.harness import House, eventually, with_another_account
 from worker.stores import keys
 
 WISH = {"relationtype": LINK[0], "parentid": LINK[1], "childid": LINK[2]}
@@ -66,33 +66,30 @@ def test_nobody_joins_a_job_that_waits_for_its_eta(house: House) -> None:
     assert house.status(patient) == "delayed"
 
 
-def test_nobody_joins_a_job_that_was_tried_before(house: House) -> None:
-    """Its first request was answered clearly, and it waits for the next: the relation may have been made anew."""
-    house.settings |= {"UNLINKER_MAX_ATTEMPTS": "50"}
-    house.sandbox.fault("action_code", times=None, params={"code": 137}, match={"action": "delete"})
-    house.start_worker()
-    tried = house.unlink(*LINK)
-    eventually(lambda: house.status(tried) == "delayed" or house.job(tried).get("attempts"))
-    ours, theirs = house.unlink(*LINK), house.push(WISH)
-    eventually(lambda: house.status(theirs) is not None)
-    assert house.job(ours).get("joined") != tried
-    assert house.job(theirs).get("joined") != tried
-    house.sandbox.call("DELETE", "faults")
-    house.all_ended([tried, ours, theirs])
+def test_nobody_joins_a_job_that_was_tried_before_or_is_in_doubt(house: House) -> None:
+    """One was answered clearly, that it cannot be done now; of the other the answer was lost. Both wait for their account.
 
-
-def test_nobody_joins_a_job_in_doubt(house: House) -> None:
-    """Its delete was carried out, its answer lost, and nobody can look: what it finds says nothing of a later one."""
-    house.sandbox.fault("reset_after", times=1, match={"action": "delete"})
+    Relations may be made anew meanwhile: what is found out for the first jobs says nothing of the later ones.
+    """
+    tried, doubtful = many(house, 2)
+    with_another_account(house)
+    house.settings |= {"UNLINKER_MAX_ATTEMPTS": "50", "UNLINKER_ACTIONS_PER_REQUEST": "1"}
+    of_tried = {"action": "delete", "parentid": tried[1]}
+    house.sandbox.fault("action_code", times=None, params={"code": 137}, match=of_tried)
+    house.sandbox.fault("reset_after", times=1, match={"action": "delete", "parentid": doubtful[1]})
     house.sandbox.fault("bad_gateway_502", times=None, match={"action": "get"})
     house.start_worker()
-    doubtful = house.unlink(*LINK)
-    eventually(lambda: LINK not in house.sandbox.links() and house.status(doubtful) != "sent")
-    house.sandbox.add_links([LINK])  # made anew
-    ours, theirs = house.unlink(*LINK), house.push(WISH)
-    assert "joined" not in house.job(ours) or house.job(ours)["joined"] != doubtful
-    eventually(lambda: house.status(theirs) is not None)
-    assert house.job(theirs).get("joined") != doubtful
+    first = [house.unlink(*tried), house.unlink(*doubtful)]
+    eventually(lambda: all(house.job(job_id).get("sent_at") for job_id in first))
+    house.here("accounts", "halt", "default", "--reason", "test")
+    eventually(lambda: [house.status(job_id) for job_id in first] == ["parked", "parked"])
+    house.sandbox.add_links([doubtful])
+    ours = [house.unlink(*tried), house.unlink(*doubtful)]
+    theirs = [house.push({**WISH, "parentid": link[1], "childid": link[2]}) for link in (tried, doubtful)]
+    eventually(lambda: all(house.status(job_id) == "parked" for job_id in theirs))
+    for job_id in ours + theirs:
+        assert house.job(job_id).get("joined") not in first
     house.sandbox.call("DELETE", "faults")
-    house.all_ended([doubtful, ours, theirs])
-    assert LINK not in house.sandbox.links()
+    house.here("accounts", "resume", "default")
+    house.all_ended([*first, *ours, *theirs])
+    assert not {tried, doubtful} & house.sandbox.links()

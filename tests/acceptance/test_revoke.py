@@ -7,7 +7,7 @@ import pytest
 from celery import Celery
 
 from tests.faults.test_workers import LINK, many
-from tests.harness import House, eventually
+from tests.harness import House, eventually, with_another_account
 from worker.stores import keys
 
 NAME = "unlinker.unlink"
@@ -22,13 +22,6 @@ def app(house: House) -> Iterator[Celery]:
     with Celery(broker=house.redis_url, backend=house.redis_url) as app:
         yield app
         gc.collect()  # results unsubscribe while there is still a Redis
-
-
-def with_another_account(house: House) -> None:
-    """A worker all of whose accounts are halted claims nothing."""
-    accounts = house.home / "accounts.toml"
-    accounts.write_text('[accounts.other]\ntoken = "' + "a" * 32 + '"\nsecret = "' + "b" * 64 + '"\n')
-    house.settings["UNLINKER_ACCOUNTS_FILE"] = str(accounts)
 
 
 def replies(app: Celery, *ids: str, **more: object) -> str:
