@@ -267,7 +267,7 @@ class House:
 
 
 def with_another_account(house: House) -> None:
-    """For workers that go on claiming while `default` is halted; with nothing but halted accounts they claim nothing."""
+    """For workers that go on claiming while `default` is halted: they stop once all their accounts are."""
     accounts = house.home / "accounts.toml"
     accounts.write_text(f'[accounts.other]\ntoken = "{DEFAULT_TOKEN}"\nsecret = "{DEFAULT_SECRET}"\n')
     house.settings["UNLINKER_ACCOUNTS_FILE"] = str(accounts)

@@ -67,7 +67,7 @@ def test_nobody_joins_a_job_that_waits_for_its_eta(house: House) -> None:
 
 
 def test_nobody_joins_a_job_that_was_tried_before_or_is_in_doubt(house: House) -> None:
-    """One was answered clearly, that it cannot be done now; of the other the answer was lost. Both wait for their account.
+    """One was told clearly that it cannot be done now; of the other the answer was lost. Both wait for their account.
 
     Relations may be made anew meanwhile: what is found out for the first jobs says nothing of the later ones.
     """
