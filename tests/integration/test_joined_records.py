@@ -84,6 +84,8 @@ async def test_joined_jobs_end_with_the_first_by_their_own_terms(desk: Desk) -> 
     assert (await desk.admit("c")).admission is Admission.JOINED
     assert (await desk.admit("c")).admission is Admission.JOINED, "its ack was lost"
     assert await desk.send("a") is Intent.GO
+    assert (await desk.admit("c")).admission is Admission.JOINED
+    assert await desk.client.llen(keys.GROUP_PREFIX + "a") == 4
     assert (await desk.admit("d")).admission is Admission.RUN, "a request was sent, the relation may be new"
     assert (await desk.admit("e")).admission is Admission.JOINED, "of which there is a new first one now"
     await desk.finish("a", UNLINKED)
@@ -119,6 +121,37 @@ async def test_the_next_one_goes_on_and_knows_what_was_sent(desk: Desk, how: Out
     assert (await desk.admit("e")).admission is Admission.RUN, "nobody joins what was tried before"
     await desk.finish("c", UNLINKED)
     assert await desk.ends("c", "d", "e") == ["unlinked", "unlinked", None]
+
+
+async def test_who_was_in_time_for_the_first_request_was_in_time(desk: Desk) -> None:
+    """Also when it was repeated since, and by another job of the group."""
+    for job_id in ("a", "b", "c"):
+        await desk.admit(job_id)
+    await desk.send("a")
+    first_sent: Any = await desk.client.hget(keys.job("a"), "first_sent_at")
+    await desk.client.hset(keys.job("c"), "deadline", first_sent)
+    await desk.defer("a", Status.DELAYED, in_doubt=True, question=False)
+    await desk.admit("a")
+    await desk.send("a")
+    await desk.finish("a", EXPIRED)
+    await desk.admit("b")
+    await desk.send("b")
+    await desk.finish("b", UNLINKED)
+    assert await desk.ends("a", "b", "c") == ["expired", "unlinked", "unlinked"]
+
+
+async def test_what_was_sent_or_is_waited_for_joins_nobody(desk: Desk) -> None:
+    await desk.admit("a")
+    await desk.admit("b")
+    await desk.send("a")
+    await desk.client.delete(keys.CLAIMED)  # its worker died
+    assert (await desk.admit("x")).admission is Admission.RUN
+    known = await desk.admit("a")
+    assert (known.admission, known.in_doubt) == (Admission.RUN, True)
+    await desk.admit("y")
+    await desk.client.set(keys.OPEN_PREFIX + NAMED, "z")
+    await desk.client.hset(keys.job("z"), "status", "queued")
+    assert (await desk.admit("x")).admission is Admission.RUN
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.DELAYED, Status.PARKED, Status.UNVERIFIED])

@@ -1,6 +1,6 @@
 -- Jobs that wait for the same relation as another one. A group is a list of job ids; its head is the job that runs for all.
 -- The head's record has `leads`, the others' have `joined`: the group's name, which is the id of its first head. The others
--- have their queue and message in their records too, so that any of them can go on when the head ends early.
+-- have their queue and message in their records until they end, so that any of them can go on when the head ends early.
 -- Members that have ended stay in the list and are passed over.
 local WEEK = 604800000 -- ms; design promise 7
 
@@ -37,15 +37,15 @@ local function promote(names, group)
     local id = redis.call('LINDEX', list, 0)
     if not id then return false end
     local record = names.job .. id
-    local f = redis.call('HMGET', record, 'outcome', 'message')
-    if f[2] and not f[1] then
+    local entry = redis.call('HGET', record, 'message')
+    if entry then
       redis.call('HSET', record, 'leads', group)
       redis.call('HDEL', record, 'joined', 'message')
       for place, name in ipairs({'in_doubt', 'sent_at', 'first_sent_at'}) do
         if before[place] then redis.call('HSET', record, name, before[place]) end
       end
-      local at = string.find(f[2], '\n', 1, true)
-      redis.call('RPUSH', string.sub(f[2], 1, at - 1), string.sub(f[2], at + 1))
+      local at = string.find(entry, '\n', 1, true)
+      redis.call('RPUSH', string.sub(entry, 1, at - 1), string.sub(entry, at + 1))
       return id
     end
     redis.call('LPOP', list)
