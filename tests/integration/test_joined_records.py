@@ -140,9 +140,11 @@ async def test_who_was_in_time_for_the_first_request_was_in_time(desk: Desk) -> 
     assert await desk.ends("a", "b", "c") == ["expired", "unlinked", "unlinked"]
 
 
-async def test_what_was_sent_or_is_waited_for_joins_nobody(desk: Desk) -> None:
+@pytest.mark.parametrize("alone", [True, False])
+async def test_what_was_sent_or_is_waited_for_joins_nobody(desk: Desk, alone: bool) -> None:
     await desk.admit("a")
-    await desk.admit("b")
+    if not alone:
+        await desk.admit("b")
     await desk.send("a")
     await desk.client.delete(keys.CLAIMED)  # its worker died
     assert (await desk.admit("x")).admission is Admission.RUN

@@ -12,6 +12,7 @@ from worker.onoffice.codes import CodeRule, Verdict
 from worker.onoffice.create_codes import judge_create
 from worker.onoffice.replies import Answer, Missing
 from worker.unlinking.decisions import Again, Ask, Decision, End, Look, Ticket
+from worker.unlinking.giving_up import given_up
 from worker.unlinking.judging import Policy, Sight, again, judge_rule
 from worker.unlinking.outcome import Evidence, Kind, Outcome, dead
 
@@ -26,7 +27,7 @@ def before_create(ticket: Ticket, sight: Sight, policy: Policy) -> Decision | No
         return _present(in_doubt=ticket.in_doubt)
     unsure = sight is Sight.NOT_SEEN and ticket.in_doubt
     if ticket.give_up is not None:
-        return End(_unverified(UNSURE) if unsure else ticket.give_up)
+        return End(_unverified(UNSURE) if unsure else given_up(ticket, ticket.give_up))
     if unsure:
         return _ask(ticket, policy)
     if sight is Sight.NOT_SEEN and policy.require_proof:

@@ -14,9 +14,9 @@ from worker.onoffice.protocol import Action, delete_relation
 from worker.onoffice.replies import Missing, Reply
 from worker.unlinking.decisions import Decision, End, Look, Ticket
 from worker.unlinking.failed_requests import after_failure, after_unread, blames_account
+from worker.unlinking.giving_up import given_up
 from worker.unlinking.judging import Policy, Sight, judge_answer, judge_rule, settle
 from worker.unlinking.keeping import Keeper, after_unsaved, unsaved_present
-from worker.unlinking.outcome import Evidence, Kind, Outcome, dead
 from worker.unlinking.viewer import Api, Sightings, View, Viewer
 
 Decisions = dict[str, Decision]
@@ -43,7 +43,7 @@ class Unlinker:
             for ticket in doubtful
             if ticket not in there
         }
-        decisions |= {ticket.job.id: End(_given_up(ticket, ticket.give_up)) for ticket in there if ticket.give_up}
+        decisions |= {ticket.job.id: End(given_up(ticket, ticket.give_up)) for ticket in there if ticket.give_up}
         # still in doubt: an earlier request may yet be carried out, long after we gave it up
         fresh += [replace(ticket, question=False) for ticket in there if not ticket.give_up]
         if self._keeper is not None:
@@ -112,14 +112,6 @@ class Unlinker:
 
 def _open_question(ticket: Ticket) -> Look:
     return Look(in_doubt=ticket.in_doubt, why="an earlier request was never answered")
-
-
-def _given_up(ticket: Ticket, outcome: Outcome) -> Outcome:
-    """Its link is there, but a late request may yet remove it: who is told "cancelled" must be able to rely on it."""
-    if ticket.in_doubt and outcome.kind is Kind.CANCELLED:
-        why = "cancelled after a request that was never answered; the link was there when it was read back"
-        return dead("Unverified", None, why, Evidence.READ_BACK)
-    return outcome
 
 
 def _delete_action(ticket: Ticket) -> Action:
