@@ -19,6 +19,7 @@ from worker.stores.records import (
     Status,
     record_fields,
 )
+from worker.unlinking.attribution import NOTHING, Known
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.job import Job, JobTerms, Relation
 from worker.unlinking.outcome import CANCELLED, EXPIRED, Kind, Outcome
@@ -26,6 +27,7 @@ from worker.unlinking.outcome import CANCELLED, EXPIRED, Kind, Outcome
 RELATION = Relation("calendar:address", 671, 153)
 NAMED = keys.relation("default", "calendar:address", 671, 153)
 UNLINKED = Outcome(kind=Kind.UNLINKED)
+LOST = Known().after_loss(5.0)
 LONG_AGO = 1.0  # Unix seconds
 
 
@@ -52,7 +54,7 @@ class Desk:
         return intent
 
     async def defer(self, job_id: str, status: Status, *, in_doubt: bool, question: bool) -> None:
-        ticket = Ticket(job=self.job(job_id), in_doubt=in_doubt, question=question)
+        ticket = Ticket(job=self.job(job_id), known=LOST if in_doubt else NOTHING, question=question)
         assert await self.records.defer(f"claim of {job_id}", status, ticket, "why")
 
     async def finish(self, job_id: str, how: Outcome) -> None:
@@ -117,7 +119,7 @@ async def test_the_next_one_goes_on_and_knows_what_was_sent(desk: Desk, how: Out
     assert await desk.revoke("c") is Cancelled.DOUBT
     assert await desk.revoke("d") is Cancelled.DOUBT, "it waits for one in doubt"
     known = await desk.admit("c")
-    assert (known.admission, known.in_doubt) == (Admission.RUN, True)
+    assert (known.admission, known.known.in_doubt) == (Admission.RUN, True)
     assert (await desk.admit("e")).admission is Admission.RUN, "nobody joins what was tried before"
     await desk.finish("c", UNLINKED)
     assert await desk.ends("c", "d", "e") == ["unlinked", "unlinked", None]
@@ -149,7 +151,7 @@ async def test_what_was_sent_or_is_waited_for_joins_nobody(desk: Desk, alone: bo
     await desk.client.delete(keys.CLAIMED)  # its worker died
     assert (await desk.admit("x")).admission is Admission.RUN
     known = await desk.admit("a")
-    assert (known.admission, known.in_doubt) == (Admission.RUN, True)
+    assert (known.admission, known.known.in_doubt) == (Admission.RUN, True)
     await desk.admit("y")
     await desk.client.set(keys.OPEN_PREFIX + NAMED, "z")
     await desk.client.hset(keys.job("z"), "status", "queued")
@@ -179,7 +181,7 @@ async def test_what_a_dead_worker_sent_is_not_cancelled(desk: Desk) -> None:
     await desk.send("a")
     await desk.client.delete(keys.CLAIMED)
     assert await desk.revoke("a") is Cancelled.TOO_LATE
-    assert (await desk.admit("a")).in_doubt
+    assert (await desk.admit("a")).known.in_doubt
     assert await desk.revoke("a") is Cancelled.DOUBT
 
 

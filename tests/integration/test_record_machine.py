@@ -29,6 +29,7 @@ from worker.stores.records import (
     record_fields,
 )
 from worker.stores.wishes import Accepted, Wish, Wishes
+from worker.unlinking.attribution import Known
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.job import Job, JobTerms, Relation
 from worker.unlinking.outcome import EXPIRED, Evidence, Kind, Outcome
@@ -172,10 +173,8 @@ class RecordMachine(RuleBasedStateMachine):
             assert alive, "only a living claim makes a copy a duplicate"
             return multiple()
         if job_id in self.model.sent | self.model.doubt:
-            assert known.in_doubt, (
-                "what was sent and never answered is in doubt, and stays so until somebody has looked"
-            )
-        (self.model.doubt.add if known.in_doubt else self.model.doubt.discard)(job_id)
+            assert known.known.in_doubt, "what was sent and never answered is in doubt until somebody has looked"
+        (self.model.doubt.add if known.known.in_doubt else self.model.doubt.discard)(job_id)
         self.model.sent.discard(job_id)
         self.model.claims[job_id] = claim
         return job_id, claim
@@ -217,7 +216,12 @@ class RecordMachine(RuleBasedStateMachine):
         if status is Status.UNVERIFIED and job_id not in self.model.sent:
             return
         doubt = job_id in self.model.sent | self.model.doubt
-        ticket = Ticket(job=self._job(job_id), attempts=1, in_doubt=doubt, question=status is Status.UNVERIFIED)
+        ticket = Ticket(
+            job=self._job(job_id),
+            attempts=1,
+            known=Known().after_loss(1.0) if doubt else Known(),
+            question=status is Status.UNVERIFIED,
+        )
         done = self._do(self.records.defer(claim, status, ticket, "why"))
         if reply_lost:
             assert self._do(self.records.defer(claim, status, ticket, "why")) == done, "it is repeated, and not lost"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from worker.engine.settling import as_settled, as_stored
 from worker.engine.stamps import stamps_of
 from worker.stores.cancelling import stamp
+from worker.unlinking.attribution import By
 from worker.unlinking.outcome import Evidence, Kind, Outcome
 
 
@@ -31,6 +32,7 @@ def test_what_is_no_stamp_is_left_out(names: object, stamps: object) -> None:
         kind=st.sampled_from(Kind),
         evidence=st.none() | st.sampled_from(Evidence),
         proven=st.booleans(),
+        by=st.none() | st.sampled_from(By),
         reason=st.none() | st.just("NotDeletable"),
         code=st.none() | st.integers(),
         message=st.text(),

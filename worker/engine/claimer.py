@@ -130,6 +130,8 @@ class Claimer:
             else:
                 await self._let_in_other(found, one)
         admitted = await self._records.admit([self._arrival(each) for each in arrived])
+        for moment in {known.now for known in admitted if known.now}:  # one script, one moment
+            self._settler.clock.heard(moment)
         straight: list[Entry] = []
         listened = {task: self._ways.listening.anybody(task) for task in {each.envelope.task for each in arrived}}
         for each, known in zip(arrived, admitted, strict=True):
@@ -186,7 +188,7 @@ class Claimer:
         if isinstance(content, Job):
             return Entry(ticket(content, known), claim, arrived.claimed.queue, known.deaths)
         self._claims.hold(claim, len(content.rows))
-        return OpenChunk(content, claim, self._settler.close_soon, known.deaths, known.waiting)
+        return OpenChunk(content, claim, self._settler.close_soon, known)
 
     async def open(self, held: Held) -> list[Entry]:
         """A job, or the rows of a chunk that have no outcome yet."""
@@ -238,6 +240,6 @@ def _end_at_once(arrived: Arrived, known: Admitted) -> Outcome | None:
         return dead(arrived.fault.reason, arrived.fault.code, arrived.fault.text)
     if known.lone_deaths >= POISON_DEATHS:
         return dead(Poison.__name__, None, f"{known.lone_deaths} workers died of it alone")
-    if known.revoked and not (known.in_doubt or known.question or known.waiting):
+    if known.revoked and not (known.known.in_doubt or known.question or known.waiting):
         return CANCELLED
     return None

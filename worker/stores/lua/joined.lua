@@ -3,6 +3,8 @@
 -- have their queue and message in their records until they end, so that any of them can go on when the head ends early.
 -- Members that have ended stay in the list and are passed over.
 local WEEK = 604800000 -- ms; design promise 7
+-- what a record knows of requests that were sent
+local SENT = {'in_doubt', 'sent_at', 'first_sent_at', 'known', 'died_at', 'succeeded'}
 
 local function latest_start(first_seen, not_after, expires)
   local latest = first_seen + WEEK
@@ -32,7 +34,7 @@ end
 -- The head of a group ended early: the next member goes on, and knows what was sent for the group. Returns its id, or false.
 local function promote(names, group)
   local list = names.joined .. group
-  local before = redis.call('HMGET', names.job .. redis.call('LPOP', list), 'in_doubt', 'sent_at', 'first_sent_at')
+  local before = redis.call('HMGET', names.job .. redis.call('LPOP', list), unpack(SENT))
   while true do
     local id = redis.call('LINDEX', list, 0)
     if not id then return false end
@@ -41,7 +43,7 @@ local function promote(names, group)
     if entry then
       redis.call('HSET', record, 'leads', group)
       redis.call('HDEL', record, 'joined', 'message')
-      for place, name in ipairs({'in_doubt', 'sent_at', 'first_sent_at'}) do
+      for place, name in ipairs(SENT) do
         if before[place] then redis.call('HSET', record, name, before[place]) end
       end
       local at = string.find(entry, '\n', 1, true)
