@@ -1,9 +1,5 @@
 """However a job ends, Celery's callbacks run: link, link_error, chain, chord; at least once, also after a crash."""
 
-import gc
-from collections.abc import Iterator
-
-import pytest
 from celery import Celery, chain, chord
 from celery.canvas import Signature
 from celery.exceptions import ChordError
@@ -14,13 +10,6 @@ from worker.stores import keys
 
 NAME = "unlinker.unlink"
 BAD = {"relationtype": "calendar:address", "parentid": "x", "childid": 5}
-
-
-@pytest.fixture
-def app(house: House) -> Iterator[Celery]:
-    with Celery(broker=house.redis_url, backend=house.redis_url) as app:
-        yield app
-        gc.collect()  # results unsubscribe while there is still a Redis
 
 
 def unlink(app: Celery, link: tuple[str, int, int], **more: object) -> Signature:

@@ -18,12 +18,6 @@ from worker.stores import keys
 NAME = "unlinker.unlink"
 
 
-@pytest.fixture
-def app(house: House) -> Iterator[Celery]:
-    with Celery(broker=house.redis_url, backend=house.redis_url) as app:
-        yield app
-
-
 def send(app: Celery, link: Sequence[object]) -> str:
     kwargs = {"relationtype": link[0], "parentid": link[1], "childid": link[2]}
     return str(app.send_task(NAME, kwargs=kwargs, queue="unlink").id)

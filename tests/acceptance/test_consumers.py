@@ -1,7 +1,5 @@
 """`cancel_consumer` and `add_consumer`: a worker claims from the queues that Celery consumes, watched or not."""
 
-from collections.abc import Iterator
-
 import pytest
 from celery import Celery
 
@@ -10,12 +8,6 @@ from tests.harness import House, eventually
 from worker.stores import keys
 
 NAME = "unlinker.unlink"
-
-
-@pytest.fixture
-def app(house: House) -> Iterator[Celery]:
-    with Celery(broker=house.redis_url, backend=house.redis_url) as app:
-        yield app
 
 
 def send(app: Celery, link: tuple[str, int, int], queue: str = "unlink", **more: object) -> str:

@@ -1,8 +1,5 @@
 """Celery's revoke: as durable as `unlinker cancel`, and never said of a job for which something was sent."""
 
-import gc
-from collections.abc import Iterator
-
 import pytest
 from celery import Celery
 
@@ -15,13 +12,6 @@ NAME = "unlinker.unlink"
 
 def arguments(link: tuple[str, int, int]) -> dict[str, object]:
     return {"relationtype": link[0], "parentid": link[1], "childid": link[2]}
-
-
-@pytest.fixture
-def app(house: House) -> Iterator[Celery]:
-    with Celery(broker=house.redis_url, backend=house.redis_url) as app:
-        yield app
-        gc.collect()  # results unsubscribe while there is still a Redis
 
 
 def replies(app: Celery, *ids: str, **more: object) -> str:

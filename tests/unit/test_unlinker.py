@@ -20,7 +20,7 @@ from worker.unlinking.attribution import NOTHING, Known
 from worker.unlinking.decisions import Ask, End, Park, Snooze, Ticket
 from worker.unlinking.job import Job, Relation
 from worker.unlinking.judging import Policy
-from worker.unlinking.outcome import CANCELLED, EXPIRED, Outcome
+from worker.unlinking.outcome import CANCELLED, EXPIRED, Kind, Outcome
 from worker.unlinking.unlinker import Unlinker
 
 KIND = "estate:address:owner"
