@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 import redis
 import redis.asyncio
+from celery import Celery
 
 from config.embedded_valkey import ensure_running, stop
 from sandbox import Sandbox
@@ -88,3 +89,11 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield house
     finally:
         house.close()
+
+
+@pytest.fixture
+def app(house: House) -> Iterator[Celery]:
+    """Another Celery application, which sends jobs to the house and waits for results."""
+    with Celery(broker=house.redis_url, backend=house.redis_url) as app:
+        yield app
+        app.backend.result_consumer._pubsub = None  # results that are freed later would wait for a Redis that is gone

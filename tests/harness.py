@@ -277,3 +277,10 @@ class House:
                 process.popen.wait(10)
         self.client.close()
         stop(self.home)
+
+
+def with_another_account(house: House) -> None:
+    """For workers that go on claiming while `default` is halted: they stop once all their accounts are."""
+    accounts = house.home / "accounts.toml"
+    accounts.write_text(f'[accounts.other]\ntoken = "{DEFAULT_TOKEN}"\nsecret = "{DEFAULT_SECRET}"\n')
+    house.settings["UNLINKER_ACCOUNTS_FILE"] = str(accounts)

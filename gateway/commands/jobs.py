@@ -18,18 +18,14 @@ from worker.engine import envelope
 from worker.engine.results import celery_result
 from worker.stores import keys
 from worker.stores.audit import Act
+from worker.stores.cancelling import TOO_LATE, Cancelled
 from worker.stores.halts import ALL, Halt, HaltedBy, decode
-from worker.stores.wishes import Accepted, Cancelled, Wish
+from worker.stores.wishes import Accepted, Wish
 from worker.unlinking.errors import UnlinkError
 from worker.unlinking.job import DEFAULT_ACCOUNT, Job
-from worker.unlinking.outcome import SUCCESSES, Kind, Outcome
+from worker.unlinking.outcome import CANCELLED, SUCCESSES, Kind
 
 POLL = 0.05  # seconds between looks at a job that is waited for
-TOO_LATE = {
-    Cancelled.TOO_LATE: "its request is out",
-    Cancelled.DOUBT: "an earlier request may have been carried out; its worker will look",
-    Cancelled.ENDED: "it has ended",
-}
 LASTING_HALTS = (HaltedBy.OPERATOR, HaltedBy.CREDENTIALS)  # nothing to wait for: somebody has to mend something
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
@@ -108,7 +104,7 @@ def cancel(
     Example: unlinker cancel 0b7c6a3e-...
     """
     doors = open_doors(load_settings())
-    result = celery_result(Outcome(kind=Kind.CANCELLED), time.time()) | {"task_id": job_id}
+    result = celery_result(CANCELLED, time.time())
     with uninterrupted():
         answer = doors.wishes.cancel(job_id, result)
         if answer is Cancelled.UNKNOWN:

@@ -1,10 +1,13 @@
 """What a claimed message is: a job, a chunk of jobs, or one that cannot be read. Pure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from worker.engine.envelope import Envelope
 from worker.engine.results import iso
+from worker.engine.stamps import stamps_of
+from worker.stores import keys
 from worker.stores.deliveries import Claimed
 from worker.stores.records import Admitted, Arrival, Fields, chunk_fields, own_id_of, record_fields
 from worker.unlinking.chunk import Chunk
@@ -27,14 +30,25 @@ class Arrived:
     @property
     def arrival(self) -> Arrival:
         """For the records."""
-        fields = self.fields | {"ignore_result": 1} if self.envelope.ignore_result else self.fields
+        extra: Fields = {"ignore_result": 1} if self.envelope.ignore_result else {}
+        if stamps := stamps_of(self.envelope.payload["headers"]):
+            extra["stamps"] = json.dumps(stamps)
         return Arrival(
             id=self.content.id,
-            fields=fields,
+            fields=self.fields | extra,
             claim=self.claimed.claim,
             taken_over_from=self.claimed.taken_over_from,
             expires=self.envelope.expires,
+            relation=self._joins_as,
         )
+
+    @property
+    def _joins_as(self) -> str:
+        """A message with callbacks joins nobody, since it is needed to the end; nor does one that waits for its eta."""
+        if not isinstance(self.content, Job) or self.fault or self.envelope.eta or not self.envelope.plain:
+            return ""
+        relation = self.content.relation
+        return keys.relation(self.content.account, relation.relationtype, relation.parentid, relation.childid)
 
 
 def arrive_job(claimed: Claimed, envelope: Envelope) -> Arrived:

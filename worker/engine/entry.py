@@ -37,6 +37,8 @@ class Entry:
     chunk: "OpenChunk | None" = None  # whose row it is
     row: int = -1
     request: RequestNote | None = None  # the last request that was sent for it by this process
+    acks: bool = True  # acked with its outcome; False: by Celery, once its callbacks were sent
+    began: float | None = None  # Unix seconds when its request was made up
     _settled: "asyncio.Future[Settled] | None" = None
     _how: Settled | None = None
 

@@ -5,9 +5,11 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from os import EX_SOFTWARE
 from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 from celery.worker import state
@@ -26,6 +28,7 @@ from worker.engine.intents import Intents
 from worker.engine.lane import Lane, LaneParts
 from worker.engine.listening import Listening
 from worker.engine.misdirected import Lookout
+from worker.engine.results import celery_result
 from worker.engine.server_clock import ServerClock
 from worker.engine.settling import Books, Settler, insist
 from worker.engine.solitude import Solitude
@@ -35,6 +38,7 @@ from worker.onoffice.client import Client
 from worker.onoffice.clock import SigningClock
 from worker.onoffice.protocol import Credentials
 from worker.onoffice.transport import Timeouts, Transport
+from worker.stores.cancelling import Cancelled, Revocations
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halts
 from worker.stores.keep_rules import KeepRules
@@ -51,6 +55,7 @@ from worker.unlinking.judging import Policy
 from worker.unlinking.outcome import CANCELLED, dead
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 ROWS_WINDOW = 4000  # rows of chunks held at once
 CANCEL_EVERY = 0.1  # seconds
 TUNE_EVERY = 0.25  # seconds
@@ -89,11 +94,13 @@ class RuntimeOptions:
 class Runtime:
     """Made in the main thread, opened on the loop. `inbox`, `acked` and `rejected` serve the transport."""
 
-    def __init__(self, options: RuntimeOptions, tasks: KnownTasks) -> None:
+    def __init__(self, options: RuntimeOptions, tasks: KnownTasks, consumed: Callable[[], Sequence[str]]) -> None:
+        """`consumed`: the queues that Celery's consumer consumes at this moment."""
         self._options = options
         self._tasks = tasks
+        self.consumed = consumed
         self.inbox = Inbox()
-        self.listening = Listening()
+        self.listening = Listening(tasks.hooked)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._with_celery: dict[str, Held] = {}
@@ -127,6 +134,7 @@ class Runtime:
         self._halts = Halts(self._store)
         same_server = options.records_url == options.queue_url
         records = Records(self._store, options.retention, same_server_as_queue=same_server, lease=options.lease)
+        self._revocations = Revocations(self._store, options.retention)
         self._books = Books(records, Rows(self._store, options.retention), self._halts)
         self._claims = Claims(deliveries, Window(options.window, ROWS_WINDOW))
         self._settler = Settler(self._books, self._claims, random.Random(), ServerClock())  # noqa: S311  # jitter
@@ -248,8 +256,38 @@ class Runtime:
     async def settle(self, held: Held) -> Settled:
         """Bring a claimed job or chunk to its end, or to where it waits."""
         self._with_celery.pop(held.claim, None)
-        await self.accept(await self._claimer.open(held))
+        if not held.is_settled:
+            await self.accept(await self._claimer.open(held))
         return await held.settled
+
+    async def revoke(self, ids: Iterable[str]) -> dict[str, Cancelled]:
+        """Cancel jobs, however long Redis is away; what became of each."""
+        result = celery_result(CANCELLED, time.time())
+        return {job_id: await self._revoke(job_id, result) for job_id in ids}
+
+    async def _revoke(self, job_id: str, result: Mapping[str, object]) -> Cancelled:
+        return await insist(lambda: self._revocations.revoke(job_id, result))
+
+    async def revoke_stamps(self, stamps: Sequence[str]) -> None:
+        """Cancel every job with one of these stamps, however long Redis is away."""
+        await insist(lambda: self._revocations.revoke_stamps(stamps))
+
+    async def at_hand(self) -> tuple[list[Entry], list[Entry]]:
+        """Jobs on the wire, and those that wait for their request."""
+        on_the_wire = [e for lane in self._lanes.values() for some in lane.on_the_wire().values() for e in some]
+        return on_the_wire, [entry for lane in self._lanes.values() for entry in lane.waiting]
+
+    def task_of(self, held: Held) -> str:
+        """The name of its task."""
+        if isinstance(held, Entry):
+            return self._tasks.unlink
+        return self._tasks.undo if held.chunk.restore else self._tasks.unlink_many
+
+    def on_loop(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Start work on the loop from another thread."""
+        if self._loop is None:
+            raise RuntimeError("the worker has not started yet")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def acked(self, claim: str) -> None:
         """Celery is done with a message; any thread."""
@@ -266,10 +304,15 @@ class Runtime:
 
     def _acked(self, claim: str) -> None:
         held = self._with_celery.pop(claim, None)
-        if held is None:
+        if held is None or held.is_settled:
             self._claims.done(claim)
-        else:  # Celery dropped it without running it, as it does when a task was revoked meanwhile
-            self._keep(self._settler.end_whole(held, CANCELLED))
+            return
+        log.warning("Celery cannot read the message of a job: it runs without its callbacks", id=held.id)
+        held.acks = True
+        self._keep(self._run_straight(held))
+
+    async def _run_straight(self, held: Held) -> None:
+        await self.accept(await self._claimer.open(held))
 
     def _rejected(self, claim: str) -> None:
         self._with_celery.pop(claim, None)

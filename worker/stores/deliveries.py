@@ -35,9 +35,10 @@ class Deliveries:
         self._owner = owner
         self._lease_ms = int(lease_seconds * 1000)
 
-    async def claim(self, count: int, bulk: int) -> list[Claimed]:
-        """Up to `count` messages, `bulk` of them from the bulk queue: abandoned, due, then the queues in order."""
-        names = [keys.CLAIMED, keys.LEASES, keys.CLAIM_NUMBER, keys.DELAYED, keys.NEWER, *keys.CLAIM_ORDER]
+    async def claim(self, count: int, bulk: int, queues: Sequence[str]) -> list[Claimed]:
+        """Up to `count` messages, `bulk` of them from the bulk queue: abandoned, due, then these queues in order."""
+        lists = keys.lists_of(queues)
+        names = [keys.CLAIMED, keys.LEASES, keys.CLAIM_NUMBER, keys.DELAYED, keys.NEWER, *lists]
         arguments: list[Word] = [self._owner, self._lease_ms, count, MAX_MESSAGE_BYTES, bulk, self._reads, CUT]
         rows = await run_script(self._client, Call("claim", names, arguments))
         return [
@@ -55,9 +56,9 @@ class Deliveries:
         seconds, micros = await self._client.time()
         return float(seconds + micros / 1e6)
 
-    async def wait_for_message(self, seconds: float) -> None:
-        """Return when the first queue holds a message, at the latest after `seconds`. Nothing leaves the list."""
-        first = keys.CLAIM_ORDER[0]
+    async def wait_for_message(self, queue: str, seconds: float) -> None:
+        """Return when the queue holds a message, at the latest after `seconds`. Nothing leaves the list."""
+        first = keys.queue_list(queue)
         # redis-py's stubs allow whole seconds only
         await self._client.blmove(first, first, seconds, "RIGHT", "RIGHT")  # type: ignore[arg-type]  # see above
 

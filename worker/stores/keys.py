@@ -4,6 +4,8 @@ The queues are plain lists as any Celery app on Redis writes them, without a pre
 names of our own: another Celery app on the same Redis sweeps `unacked` with its own time-out, and would sweep ours.
 """
 
+from collections.abc import Iterable
+
 NOTHING = "-"  # where a script expects a key and there is none
 
 # in the order of claiming; control is rare and must not wait behind a million rows of bulk
@@ -46,8 +48,9 @@ SCHEDULER_LOCK = SCHEDULER_PREFIX + "lock"
 HALTS = "unlinker:halts"  # hash: account (or `*` for all) -> JSON: why, code, since, by
 RESULT_PREFIX = "celery-task-meta-"  # where Celery's Redis backend looks for results
 JOB_PREFIX = "unlinker:job:"
-WISHES_PREFIX = "unlinker:wishes:"
+GROUP_PREFIX = "unlinker:joined:"  # list: ids of jobs for one relation; the first runs for all; see lua/joined.lua
 OPEN_PREFIX = "unlinker:open:"
+REVOKED_STAMPS = "unlinker:revoked:stamps"  # sorted set: JSON of [header, value] -> when it was revoked, Redis ms
 
 
 def queue_list(queue: str, priority: int = 0) -> str:
@@ -61,7 +64,12 @@ def queue_of(name: str) -> str:
     return name.split(PRIORITY_SEPARATOR, 1)[0]
 
 
-CLAIM_ORDER = tuple(queue_list(queue, step) for queue in QUEUES for step in PRIORITY_STEPS)
+def lists_of(queues: Iterable[str]) -> tuple[str, ...]:
+    """All lists of these queues, in the order of claiming."""
+    return tuple(queue_list(queue, step) for queue in queues for step in PRIORITY_STEPS)
+
+
+CLAIM_ORDER = lists_of(QUEUES)
 
 
 def ferried(name: str) -> str:
@@ -146,7 +154,7 @@ def relation(account: str, relationtype: str, parentid: int, childid: int) -> st
 
 
 def open_relation(account: str, relationtype: str, parentid: int, childid: int) -> str:
-    """String: id of the job that waits for this relation; later wishes join it."""
+    """String: id of the job that waits for this relation; later jobs join it."""
     return OPEN_PREFIX + relation(account, relationtype, parentid, childid)
 
 

@@ -58,6 +58,7 @@ class Admission(StrEnum):
     ENDED = "ended"  # it has its outcome; ack
     REUSED = "reused"  # its id names another job, see `first`
     DUPLICATE = "duplicate"  # another living claim holds the same job; ack this copy
+    JOINED = "joined"  # another job waits for the same relation; ack, the record keeps the message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,7 @@ class Admitted:
     deadline: float | None = None  # Unix seconds
     now: float = 0.0  # Unix seconds on Redis TIME; workers' clocks may differ
     first: Mapping[str, str] = field(default_factory=dict)  # of an id that is known: the record of the job that has it
+    revoked: bool = False  # one of its stamps was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ class Arrival:
     claim: str
     taken_over_from: str = ""
     expires: float | None = None  # Unix seconds; the message's own `expires`
+    relation: str = ""  # as keys.relation has it, if it may join the job that waits for the same one; else ""
 
 
 class Intent(StrEnum):
@@ -101,7 +104,7 @@ class Intent(StrEnum):
     LOST = "lost"  # another worker has it
     HALTED = "halted"
     PAUSED = "paused"  # its run is paused or stopped
-    CANCELLED = "cancelled"  # its run is
+    CANCELLED = "cancelled"  # its run is, or one of its stamps was revoked
     EXPIRED = "expired"
 
 
@@ -160,12 +163,13 @@ class Records:
         if not arrivals:
             return []
         claimed = keys.CLAIMED if self._same_server else NOWHERE
-        names = [claimed, keys.SERVER, *(keys.job(arrival.id) for arrival in arrivals)]
-        arguments: list[Word] = [int(2000 * self._lease)]
+        names = [claimed, keys.REVOKED_STAMPS, keys.SERVER, *(keys.job(arrival.id) for arrival in arrivals)]
+        arguments: list[Word] = [keys.JOB_PREFIX, keys.GROUP_PREFIX, keys.OPEN_PREFIX, int(2000 * self._lease)]
         for arrival in arrivals:
             expires = "" if arrival.expires is None else int(arrival.expires * 1000)
             fingerprint = str(arrival.fields.get("fingerprint", ""))
-            arguments += (arrival.claim, arrival.taken_over_from, expires, fingerprint)
+            relation = arrival.relation if self._same_server else ""  # only there can the record keep the message
+            arguments += (arrival.claim, arrival.taken_over_from, expires, relation, fingerprint)
             arguments += (own_id_of(arrival.id, fingerprint), 2 * len(arrival.fields))
             for pair in arrival.fields.items():
                 arguments += pair
@@ -194,21 +198,25 @@ class Records:
         """Store the intents of sending these jobs; says for each whether it may go."""
         if not intentions:
             return []
-        names = [keys.HALTS, keys.JOURNAL, *(keys.job(each.job.id) for each in intentions)]
+        names = [keys.HALTS, keys.JOURNAL, keys.REVOKED_STAMPS, *(keys.job(each.job.id) for each in intentions)]
         arguments: list[Word] = [pack_jobs(each.job for each in intentions)]
         for each in intentions:
             arguments += (each.job.account, each.claim, int(each.alone))
         words = await run(self._client, Call("intend", names, arguments))
         return [Intent(word.decode()) for word in words]
 
-    async def finish(self, endings: Sequence[Ending]) -> list[tuple[bool, str]]:
-        """End jobs, once and for all: (whether this call did it, the outcome that stands) for each, in their order."""
+    async def finish(self, endings: Sequence[Ending], expired: StoredEnd) -> list[tuple[bool, str]]:
+        """End jobs, once and for all: (whether this call did it, the outcome that stands) for each, in their order.
+
+        `expired`: how jobs end that had joined one of them, and whose own deadline passed before a request was sent.
+        """
         if not endings:
             return []
         groups: dict[StoredEnd, list[int]] = {}
         for number, ending in enumerate(endings):
             groups.setdefault(ending.end, []).append(number)
-        stands = await run(self._client, Call("finish", self._finish_keys, self._finish_arguments(endings, groups)))
+        arguments = self._finish_arguments(endings, groups, expired)
+        stands = await run(self._client, Call("finish", self._finish_keys, arguments))
         found: list[tuple[bool, str]] = [(False, "")] * len(endings)
         for number, word in zip((n for numbers in groups.values() for n in numbers), stands, strict=True):
             found[number] = (False, word.decode()) if word else (True, endings[number].end.outcome)
@@ -224,14 +232,18 @@ class Records:
         queue = [keys.CLAIMED, keys.LEASES] if self._same_server else [NOWHERE, NOWHERE]
         return [keys.JOURNAL, keys.COUNTERS, *queue]
 
-    def _finish_arguments(self, endings: Sequence[Ending], groups: Mapping[StoredEnd, Sequence[int]]) -> list[Word]:
+    def _finish_arguments(
+        self, endings: Sequence[Ending], groups: Mapping[StoredEnd, Sequence[int]], expired: StoredEnd
+    ) -> list[Word]:
         arguments: list[Word] = [
             keys.JOB_PREFIX,
-            keys.WISHES_PREFIX,
+            keys.GROUP_PREFIX,
             keys.OPEN_PREFIX,
             keys.RESULT_PREFIX,
             self._retention.results,
             self._retention.records,
+            expired.evidence,
+            expired.result,
         ]
         for end, numbers in groups.items():
             arguments += (end.outcome, end.evidence, end.result, len(numbers))
@@ -239,6 +251,12 @@ class Records:
                 ending = endings[number]
                 arguments += (ending.id, ending.relation, ending.claim, ending.history)
         return arguments
+
+    async def end_of(self, job_id: str) -> tuple[str, str] | None:
+        """Outcome and evidence (as JSON) of a job that has ended; None for one that has not."""
+        stored: Any = await self._client.hmget(keys.job(job_id), ["outcome", "evidence"])
+        outcome, evidence = stored
+        return None if outcome is None else (outcome.decode(), (evidence or b"{}").decode())
 
     async def note_success(self, noted: Sequence[tuple[str, str, str]]) -> None:
         """Deletes that were clearly answered, before they are read back: (job or chunk, claim, row or "") of each."""
@@ -317,7 +335,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
         words = [word.decode(errors="replace") for word in rest]
         return Admitted(admission=admission, first=dict(zip(words[::2], words[1::2], strict=True)))
     attempts, known, question, tries, deaths, deadline, now, lone_deaths, waiting, history, *lost = rest
-    died_at, forgotten, succeeded = lost
+    died_at, forgotten, succeeded, revoked = lost
     return Admitted(
         admission=Admission.RUN,
         attempts=attempts,
@@ -332,6 +350,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
         history=from_json(history.decode()),
         deadline=int(deadline) / 1000,
         now=now / 1000,
+        revoked=bool(revoked),
     )
 
 

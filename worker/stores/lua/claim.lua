@@ -1,6 +1,7 @@
 -- Claim up to n messages: first what a dead worker left behind, then what is due, then what older workers could not read, then
 -- the queues in their order.
--- KEYS: claimed, leases, claim number, delayed, newer, then the queue lists
+-- KEYS: claimed, leases, claim number, delayed, newer, then the lists of the queues that are consumed; what waits elsewhere of
+-- another queue goes back to that
 -- ARGV: owner, lease in ms, n, largest message in bytes, how many of the n may come from the bulk queue, the newest payload
 --       version that is read here, what a message begins with that was cut
 -- Returns {claim, message, claim it was taken over from or "", list} for each. Nothing is decoded here, so no message can make
@@ -11,6 +12,17 @@ local owner, lease, wanted, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local out, bulk = {}, tonumber(ARGV[5])
+
+local consumed = {}
+for i = 6, #KEYS do consumed[KEYS[i]] = true end
+
+-- Whether the entry is of a queue that is consumed here; if not, it waits there for who does.
+local function is_ours(entry)
+  local at = string.find(entry, '\n', 1, true)
+  local list = string.sub(entry, 1, at - 1)
+  if not consumed[list] then redis.call('RPUSH', list, string.sub(entry, at + 1)) end
+  return consumed[list]
+end
 
 local function is_bulk(entry) return string.sub(entry, 1, 4) == 'bulk' end
 
@@ -36,7 +48,7 @@ end
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, wanted)) do
   local entry = redis.call('HGET', claimed, old)
   if not entry or bulk > 0 or not is_bulk(entry) then
-    if entry then keep(entry, old) end
+    if entry and is_ours(entry) then keep(entry, old) end
     redis.call('HDEL', claimed, old)
     redis.call('ZREM', leases, old)
   end
@@ -46,7 +58,7 @@ local function take(waiting, highest)
   if #out >= wanted then return end
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', highest, 'LIMIT', 0, wanted - #out)) do
     if bulk > 0 or not is_bulk(entry) then
-      keep(entry, '')
+      if is_ours(entry) then keep(entry, '') end
       redis.call('ZREM', waiting, entry)
     end
   end
