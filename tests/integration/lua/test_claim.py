@@ -31,7 +31,7 @@ class Bench:
 
     async def messages(self, count: int = 10, bulk: int = 10) -> list[str]:
         """What it gets."""
-        return [each.message.decode() for each in await self.claim(count, bulk, keys.QUEUES)]
+        return [each.message.decode() for each in await self.claim(count, bulk)]
 
     async def now(self) -> int:
         """Redis ms."""
@@ -61,7 +61,7 @@ def bench(store: "redis.asyncio.Redis") -> Bench:
 
 async def test_a_claim_holds_the_message_under_a_lease(bench: Bench) -> None:
     await bench.put(UNLINK, "a\nb")
-    (got,) = await bench.claim(, keys.QUEUES)
+    (got,) = await bench.claim()
     assert got == Claimed(got.claim, b"a\nb", "", UNLINK)
     first = _serial(got, "w1")
     assert await bench.waiting(UNLINK) == []
@@ -70,7 +70,7 @@ async def test_a_claim_holds_the_message_under_a_lease(bench: Bench) -> None:
     assert end is not None
     assert 29_000 < end - await bench.now() <= 30_000
     await bench.put(UNLINK, "c")
-    (got,) = await bench.claim(, keys.QUEUES)
+    (got,) = await bench.claim()
     assert _serial(got, "w1") == first + 1, "no claim has the name of another"
 
 
@@ -108,7 +108,7 @@ async def test_no_more_of_the_bulk_queue_than_its_share(bench: Bench, bulk: int)
 
 async def test_what_a_dead_worker_left_comes_first_and_tells_whose_it_was(bench: Bench) -> None:
     await bench.put(UNLINK, "a", "b")
-    left, kept = await bench.claim(2, keys.QUEUES)
+    left, kept = await bench.claim(2)
     await bench.put(UNLINK, "new")
     await bench.lease_ends(left.claim, -1)
     await bench.lease_ends(kept.claim, 60_000)
@@ -121,7 +121,7 @@ async def test_what_a_dead_worker_left_comes_first_and_tells_whose_it_was(bench:
 
 async def test_an_abandoned_chunk_waits_for_room_in_the_bulk_share(bench: Bench) -> None:
     await bench.put(BULK, "chunk")
-    (left,) = await bench.claim(, keys.QUEUES)
+    (left,) = await bench.claim()
     await bench.lease_ends(left.claim, -1)
     assert await bench.messages(10, 0) == []
     assert await bench.held() == ({left.claim},) * 2, "and is not lost meanwhile"
@@ -136,7 +136,7 @@ async def test_a_lease_without_a_message_is_forgotten(bench: Bench) -> None:
 
 async def test_what_is_delayed_comes_when_it_is_due_with_its_queue(bench: Bench) -> None:
     await bench.put(CONTROL, "a")
-    (got,) = await bench.claim(, keys.QUEUES)
+    (got,) = await bench.claim()
     before = await bench.now()
     await bench.first.delay(got.claim, 60)
     assert await bench.held() == (set(), set())
@@ -146,7 +146,7 @@ async def test_what_is_delayed_comes_when_it_is_due_with_its_queue(bench: Bench)
     assert await bench.messages() == []
     await bench.store.zadd(keys.DELAYED, {entry: await bench.now() - 1})
     await bench.put(CONTROL, "b")
-    again = await bench.claim(, keys.QUEUES)
+    again = await bench.claim()
     assert [(each.message, each.taken_over_from, each.queue) for each in again] == [
         (b"a", "", CONTROL),
         (b"b", "", CONTROL),
@@ -156,7 +156,7 @@ async def test_what_is_delayed_comes_when_it_is_due_with_its_queue(bench: Bench)
 
 async def test_due_chunks_keep_to_the_bulk_share(bench: Bench) -> None:
     await bench.put(BULK, "chunk")
-    (got,) = await bench.claim(, keys.QUEUES)
+    (got,) = await bench.claim()
     await bench.first.delay(got.claim, 0)
     assert await bench.messages(10, 0) == []
     assert await bench.store.zcard(keys.DELAYED) == 1
@@ -166,7 +166,7 @@ async def test_due_chunks_keep_to_the_bulk_share(bench: Bench) -> None:
 
 async def test_no_more_than_are_wanted_of_all_kinds_together(bench: Bench) -> None:
     await bench.put(UNLINK, *"abcd")
-    left, delayed = await bench.claim(2, keys.QUEUES)
+    left, delayed = await bench.claim(2)
     await bench.lease_ends(left.claim, -1)
     await bench.store.zadd(keys.DELAYED, {"unlink\nx": 1, "unlink\ny": 2})
     await bench.first.ack([delayed.claim])
@@ -182,14 +182,14 @@ async def test_a_key_of_another_type_holds_up_no_other_queue(bench: Bench) -> No
 
 async def test_what_is_acked_is_gone_and_nothing_else(bench: Bench) -> None:
     await bench.put(UNLINK, "a", "b", "c")
-    a, b, c = await bench.claim(, keys.QUEUES)
+    a, b, c = await bench.claim()
     await bench.first.ack([a.claim, c.claim, "w9:9"])
     assert await bench.held() == ({b.claim},) * 2
 
 
 async def test_a_renewed_lease_lasts_its_whole_time_and_lost_ones_are_told(bench: Bench) -> None:
     await bench.put(UNLINK, "a", "b")
-    a, b = await bench.claim(, keys.QUEUES)
+    a, b = await bench.claim()
     await bench.lease_ends(a.claim, 5)
     await bench.lease_ends(b.claim, -1)
     await bench.second.claim(1, 1, keys.QUEUES)
@@ -203,7 +203,7 @@ async def test_a_renewed_lease_lasts_its_whole_time_and_lost_ones_are_told(bench
 async def test_what_is_given_back_is_claimed_next_and_in_its_order(bench: Bench) -> None:
     await bench.put(UNLINK, *"abc")
     await bench.put(BULK, "b1", "b2")
-    a, b, c, chunk = await bench.claim(4, keys.QUEUES)
+    a, b, c, chunk = await bench.claim(4)
     assert await bench.first.give_back([a.claim, b.claim, "w9:9", chunk.claim]) == 3
     assert await bench.waiting(UNLINK) == ["a", "b"]
     assert await bench.waiting(BULK) == ["b1", "b2"]
@@ -212,7 +212,7 @@ async def test_what_is_given_back_is_claimed_next_and_in_its_order(bench: Bench)
 
 async def test_what_another_worker_took_over_moves_nowhere(bench: Bench) -> None:
     await bench.put(UNLINK, "a")
-    (old,) = await bench.claim(, keys.QUEUES)
+    (old,) = await bench.claim()
     await bench.lease_ends(old.claim, -1)
     (new,) = await bench.second.claim(1, 1, keys.QUEUES)
     await bench.first.delay(old.claim, 5)
@@ -226,7 +226,7 @@ async def test_what_another_worker_took_over_moves_nowhere(bench: Bench) -> None
 
 async def test_what_is_parked_comes_back_the_longest_parked_first(bench: Bench) -> None:
     await bench.put(UNLINK, *"abc")
-    for got in await bench.claim(, keys.QUEUES):
+    for got in await bench.claim():
         await bench.first.park(got.claim, "default")
     assert await bench.held() == (set(), set())
     assert await bench.first.parking_accounts() == ["default"]
@@ -243,7 +243,7 @@ async def test_what_is_parked_comes_back_the_longest_parked_first(bench: Bench) 
 
 async def test_parked_in_one_go_each_is_noted_in_its_record_if_it_is_still_its(bench: Bench) -> None:
     await bench.put(UNLINK, *"abc")
-    a, b, c = await bench.claim(, keys.QUEUES)
+    a, b, c = await bench.claim()
     records: dict[str, dict[Any, Any]] = {
         "a": {"claim": a.claim, "status": "queued"},
         "b": {"claim": b.claim, "status": "ended"},
@@ -258,7 +258,7 @@ async def test_parked_in_one_go_each_is_noted_in_its_record_if_it_is_still_its(b
     assert await bench.first.parked(["default"]) == {"default": 3}
     assert await bench.first.parking_accounts() == ["default"]
     assert await bench.first.unpark("default", 5) == 3
-    (got,) = await bench.claim(1, keys.QUEUES)
+    (got,) = await bench.claim(1)
     assert got.message == b"a"
     assert await bench.waiting(UNLINK) == ["b", "c"], "as they came"
     await bench.first.park_many("default", [(got.claim, "a")], "why")
@@ -267,7 +267,7 @@ async def test_parked_in_one_go_each_is_noted_in_its_record_if_it_is_still_its(b
 
 async def test_chunks_park_with_their_run(bench: Bench) -> None:
     await bench.put(BULK, "chunk")
-    (got,) = await bench.claim(, keys.QUEUES)
+    (got,) = await bench.claim()
     await bench.first.park_with_run(got.claim, "r")
     assert await bench.first.parking_runs() == {"r"}
     assert await bench.first.unpark_run("r", 5) == 1
