@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 
 from redis.exceptions import RedisError
 
@@ -13,7 +12,7 @@ from gateway.finding import Finding, clock_finding
 from worker.engine.gate import NoPlace
 from worker.engine.reading_desk import DeskOptions, ReadingDesk
 from worker.onoffice.client import Client
-from worker.onoffice.clock import SigningClock
+from worker.onoffice.clock import SigningClock, date_of
 from worker.onoffice.errors import AccountRefused, OnOfficeError, UnreadableReply
 from worker.onoffice.protocol import harmless_read
 from worker.onoffice.replies import Answer, Reply
@@ -44,7 +43,7 @@ async def check_api(options: DeskOptions) -> list[Finding]:
         heard = await _ask(options)
     except RedisError:
         heard = await _ask_without_limiter(options)
-    finding, server_time = _finding(options.account, heard), _date(heard.headers)
+    finding, server_time = _finding(options.account, heard), date_of(heard.headers)
     if server_time is None:
         return [finding]
     return [finding, clock_finding("clock against onOffice", time.time() - server_time)]
@@ -108,10 +107,3 @@ def _advice(code: int) -> str:
             return "grant the API user the right to read relations"
         case _:
             return "docs/onoffice.md tells what is known of the API's codes"
-
-
-def _date(headers: Mapping[str, str]) -> float | None:
-    try:
-        return parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, ValueError):
-        return None

@@ -11,7 +11,7 @@ from tasks.redrive import NAME as REDRIVE
 from tasks.undo import NAME as UNDO
 from tasks.unlink import NAME as UNLINK
 from tasks.unlink_many import NAME as UNLINK_MANY
-from worker.engine.misdirected import lists_of, ours
+from worker.engine.misdirected import ours
 from worker.stores import keys
 from worker.stores.scripts import Call, run_now
 
@@ -42,7 +42,7 @@ class Misdirected:
         """Those of ours among the oldest, the oldest first."""
         return [
             Found(message, name, task)
-            for name in lists_of(self._queue)
+            for name in keys.lists_of([self._queue])
             for message, task in ours(reversed(self._messages(name)), QUEUE_OF)
         ]
 

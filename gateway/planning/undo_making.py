@@ -42,9 +42,7 @@ class UndoMade:
     totals: list[Total]
     head: PlanHead | None = None  # None: nothing comes back, so there is no plan
     unread: list[str] = field(default_factory=list)  # what could not be looked at, in words
-    doubtful: list[tuple[Relation, UndoRow]] = field(
-        default_factory=list
-    )  # the first of those that we may not have removed
+    doubtful: list[tuple[Relation, UndoRow]] = field(default_factory=list)  # the first that we may not have removed
 
     @property
     def coming_back(self) -> int:

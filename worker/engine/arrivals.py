@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from worker.engine.envelope import Envelope
 from worker.engine.results import iso
 from worker.engine.stamps import stamps_of
-from worker.stores import keys
 from worker.stores.deliveries import Claimed
-from worker.stores.records import Admitted, Arrival, Fields, chunk_fields, own_id_of, record_fields
+from worker.stores.records import Admitted, Arrival, Fields, chunk_fields, own_id_of, record_fields, relation_key
 from worker.unlinking.chunk import Chunk
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.errors import BadArguments, IdReused, UnlinkError
@@ -47,8 +46,7 @@ class Arrived:
         """A message with callbacks joins nobody, since it is needed to the end; nor does one that waits for its eta."""
         if not isinstance(self.content, Job) or self.fault or self.envelope.eta or not self.envelope.plain:
             return ""
-        relation = self.content.relation
-        return keys.relation(self.content.account, relation.relationtype, relation.parentid, relation.childid)
+        return relation_key(self.content)
 
 
 def arrive_job(claimed: Claimed, envelope: Envelope) -> Arrived:

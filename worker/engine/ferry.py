@@ -11,6 +11,7 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from worker.stores import keys
+from worker.stores.refusals import told
 from worker.stores.scripts import AsyncRedis, Call, run
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ class Ferry:
                     carried = await self._has_the_turn() and await self._carry()
                     await asyncio.sleep(0 if carried else IDLE)
             except RedisError as error:
-                log.warning("the ferry waits for Redis", error=str(error))
+                log.warning("the ferry waits for Redis", **told(error))
                 await asyncio.sleep(REDIS_PAUSE)
 
     async def _is_one_server(self) -> bool:

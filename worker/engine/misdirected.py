@@ -22,11 +22,6 @@ ADVICE = (
 )
 
 
-def lists_of(queue: str) -> list[str]:
-    """The lists of a queue, one a priority."""
-    return [keys.queue_list(queue, step) for step in keys.PRIORITY_STEPS]
-
-
 def ours(messages: Iterable[bytes], tasks: Collection[str]) -> list[tuple[bytes, str]]:
     """Those that are messages of our tasks, each with its task; "" for one that only a newer worker can read."""
     found = ((message, read(message, tasks)) for message in messages)
@@ -54,7 +49,7 @@ class Lookout:
 
     async def _look(self) -> int:
         found = 0
-        for name in lists_of(CELERYS_QUEUE):
+        for name in keys.lists_of([CELERYS_QUEUE]):
             try:
                 some: list[Any] = await self._client.lrange(name, -SAMPLE, -1)
             except RedisError:  # away, or a key of another type: neither is told here

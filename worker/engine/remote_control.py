@@ -13,11 +13,11 @@ from celery.worker import state as worker_state
 from celery.worker.control import Panel
 
 from worker.engine.entry import Entry
+from worker.engine.envelope import LONGEST_ID
 from worker.engine.runtime import Runtime
 from worker.stores.cancelling import TOO_LATE, Cancelled, stamp
 
 PATIENCE = 5.0  # seconds that Celery's main thread waits for the store; the command goes on after them
-MAX_ID = 200  # characters; a longer one is no job's
 
 
 def register() -> None:
@@ -34,7 +34,7 @@ def register() -> None:
 def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **_: Any) -> dict[str, str]:
     """Cancel jobs by id. A request that is out is never broken off, so `terminate` adds nothing."""
     del terminate, signal
-    ids = sorted({each for each in maybe_list(task_id) or [] if isinstance(each, str) and 0 < len(each) <= MAX_ID})
+    ids = sorted({each for each in maybe_list(task_id) or [] if isinstance(each, str) and 0 < len(each) <= LONGEST_ID})
     runtime: Runtime = state.app.runtime
     return _told(runtime, runtime.revoke(ids), _revoked)
 

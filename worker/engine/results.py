@@ -1,6 +1,6 @@
 """Celery's result of an outcome, as Celery's own Redis backend would have stored it (JSON).
 
-Without the id: the script that ends a job adds it, for the job and for each wish that had joined it.
+Without the id: the script that ends a job adds it, for the job and for each that had joined it.
 """
 
 import json

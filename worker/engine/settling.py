@@ -18,17 +18,15 @@ from worker.engine.open_chunk import OpenChunk, WaitingRow
 from worker.engine.postponing import next_ticket, why_of
 from worker.engine.results import celery_result, success
 from worker.engine.server_clock import ServerClock
-from worker.stores import keys
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halt, HaltedBy, Halts
-from worker.stores.records import Ending, Records, Status, StoredEnd
+from worker.stores.records import Ending, Records, Status, StoredEnd, relation_key
 from worker.stores.refusals import told
 from worker.stores.rows import RowEnding, Rows
 from worker.unlinking.attempts import as_json, noted
 from worker.unlinking.attribution import NOTHING
 from worker.unlinking.chunk import tally
 from worker.unlinking.decisions import Decision, End, Park, Ticket
-from worker.unlinking.job import Job
 from worker.unlinking.outcome import EXPIRED, Outcome, attributed
 
 log = structlog.get_logger(__name__)
@@ -104,7 +102,7 @@ class Settler:
         alike = {outcome for _, outcome in endings}  # most jobs of a batch end alike
         ends = {outcome: as_stored(outcome, now) for outcome in alike}
         wanted = [
-            Ending(entry.id, _relation_key(entry.ticket.job), ends[outcome], _to_ack(entry), _history(entry, outcome))
+            Ending(entry.id, relation_key(entry.ticket.job), ends[outcome], _to_ack(entry), _history(entry, outcome))
             for entry, outcome in endings
         ]
         written = await self._write(wanted)
@@ -303,11 +301,6 @@ def _history(entry: Entry, outcome: Outcome) -> str:
 def _to_ack(held: Entry | OpenChunk) -> str:
     """The claim that is acked together with the outcome; "" if Celery acks it."""
     return held.claim if held.acks else ""
-
-
-def _relation_key(job: Job) -> str:
-    relation = job.relation
-    return keys.relation(job.account, relation.relationtype, relation.parentid, relation.childid)
 
 
 def chunk_as_stored(result: Mapping[str, object], now: float) -> StoredEnd:

@@ -49,7 +49,7 @@ HALTS = "unlinker:halts"  # hash: account (or `*` for all) -> JSON: why, code, s
 RESULT_PREFIX = "celery-task-meta-"  # where Celery's Redis backend looks for results
 JOB_PREFIX = "unlinker:job:"
 GROUP_PREFIX = "unlinker:joined:"  # list: ids of jobs for one relation; the first runs for all; see lua/joined.lua
-OPEN_PREFIX = "unlinker:open:"
+OPEN_PREFIX = "unlinker:open:"  # string: id of the job that waits for this relation; later jobs join it
 REVOKED_STAMPS = "unlinker:revoked:stamps"  # sorted set: JSON of [header, value] -> when it was revoked, Redis ms
 
 
@@ -151,11 +151,6 @@ def parked_run(run_id: str) -> str:
 def relation(account: str, relationtype: str, parentid: int, childid: int) -> str:
     """How a relation is named within keys."""
     return f"{account}:{relationtype}:{parentid}:{childid}"
-
-
-def open_relation(account: str, relationtype: str, parentid: int, childid: int) -> str:
-    """String: id of the job that waits for this relation; later jobs join it."""
-    return OPEN_PREFIX + relation(account, relationtype, parentid, childid)
 
 
 def night(night_id: str) -> str:

@@ -283,6 +283,12 @@ def own_id_of(job_id: str, fingerprint: str) -> str:
     return f"{job_id}~{fingerprint}"
 
 
+def relation_key(job: Job) -> str:
+    """How its relation is named within keys."""
+    relation = job.relation
+    return keys.relation(job.account, relation.relationtype, relation.parentid, relation.childid)
+
+
 def record_fields(job: Job, sent: str = "") -> Fields:
     """The fields of a new record that come from its producer. `sent`: what it sent, if that cannot be used."""
     fields = relation_fields(job.relation) | {"fingerprint": of_job(job, sent)}

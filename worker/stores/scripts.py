@@ -56,25 +56,6 @@ async def run(client: AsyncRedis, call: Call, first: Call | None = None) -> Any:
         return await client.eval(_source(call.script)[0], len(call.keys), *call.keys, *call.arguments)
 
 
-async def run_many(client: AsyncRedis, calls: Sequence[Call]) -> list[Any]:
-    """The scripts' replies, in order, from one round trip. Each script stands alone; there is no transaction.
-
-    Raises redis.exceptions.RedisError, the first one there is; then some of the scripts may have run.
-    """
-    if not calls:
-        return []
-    pipeline = client.pipeline(transaction=False)
-    for call in calls:
-        pipeline.evalsha(*_evalsha(call))
-    replies: list[Any] = await pipeline.execute(raise_on_error=False)
-    for number, (call, reply) in enumerate(zip(calls, replies, strict=True)):
-        if isinstance(reply, NoScriptError):
-            replies[number] = await run(client, call)
-        elif isinstance(reply, Exception):
-            raise reply
-    return replies
-
-
 def run_now(client: "redis.Redis", call: Call) -> Any:
     """As `run`, for processes without a loop."""
     try:

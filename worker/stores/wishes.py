@@ -10,7 +10,7 @@ import redis
 from worker.stores import keys
 from worker.stores.cancelling import Cancelled, cancel_call
 from worker.stores.job_document import job_document
-from worker.stores.records import Fields, Retention, Status, record_fields
+from worker.stores.records import Fields, Retention, Status, record_fields, relation_key
 from worker.stores.scripts import Call, Word, run_now
 from worker.unlinking.job import Job
 
@@ -40,10 +40,7 @@ class Wish:
     @property
     def joins_as(self) -> str:
         """What later wishes for the same relation find it by; "" for a restore, which joins nobody, and nobody it."""
-        job, relation = self.job, self.job.relation
-        if job.restore:
-            return ""
-        return keys.relation(job.account, relation.relationtype, relation.parentid, relation.childid)
+        return "" if self.job.restore else relation_key(self.job)
 
 
 class Wishes:

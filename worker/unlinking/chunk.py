@@ -168,7 +168,6 @@ _OUTCOMES: Mapping[RowState, tuple[Kind, bool, By | None]] = {
 }
 _HAVE_PROOF = (Kind.UNLINKED, Kind.ALREADY_ABSENT)
 _STATE_OF = {told: state for state, told in _OUTCOMES.items()}
-BY_UNKNOWN = b"".join(state.value for state, (_, _, by) in _OUTCOMES.items() if by is By.UNKNOWN)
 FAILED = b"".join(state.value for state, (kind, _, _) in _OUTCOMES.items() if kind in (Kind.DEAD, Kind.EXPIRED))
 
 

@@ -45,9 +45,7 @@ class Outcome:
 
     kind: Kind
     evidence: Evidence | None = None
-    proven: bool = (
-        True  # False: nobody can vouch for it: the account may be unable to see it (API facts 7.4), or sees it
-    )
+    proven: bool = True  # False: the account may be unable to see the link (API facts 7.4), or still sees it
     by: By | None = None  # who removed the link; None of a job that was to restore it
     looked: Looked | None = None  # the last read-back; None: nobody looked
     reason: str | None = None  # name of an exception of worker.unlinking.errors, for dead and expired jobs

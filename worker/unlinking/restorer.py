@@ -36,7 +36,7 @@ class Restorer:
     def __init__(self, api: Api, sightings: Sightings, policy: Policy, clock: Clock) -> None:
         self._api = api
         self._clock = clock
-        self.answered: Answered = {}  # as the unlinker has it
+        self.answered: Answered = {}  # always empty: what is broken off is looked for before it is created again
         self._sightings = sightings
         self._policy = policy
         self._viewer = Viewer(api, sightings)
