@@ -14,6 +14,7 @@ from gateway.composition import Doors, open_doors
 from gateway.exits import CommandError, Exit
 from gateway.expanding import expanding
 from gateway.filters import Json
+from gateway.interrupting import uninterrupted
 from gateway.misdirected import Misdirected
 from gateway.moving import Order, read_order
 from gateway.output import ago, note, print_json, print_table
@@ -98,14 +99,11 @@ def requeue(
     """
     doors = open_doors(load_settings())
     if from_queue is None:
-        _move(
-            doors,
-            "requeue",
-            doors.rejected.requeue,
-            [m.number for m in _chosen(doors, numbers) if not m.cut],
-            order,
-            json_,
-        )
+        chosen = _chosen(doors, numbers)
+        whole = [message.number for message in chosen if not message.cut]
+        if len(whole) < len(chosen):
+            note(f"{len(chosen) - len(whole)} messages are left out: only their ends are kept, so they cannot go back")
+        _move(doors, "requeue", doors.rejected.requeue, whole, order, json_)
         return
     if numbers:
         raise CommandError(Exit.BAD_INPUT, "--from-queue takes its own messages: leave the numbers out")
@@ -144,16 +142,24 @@ def _move(
     order: Order,
     json_: bool,  # the options of two commands
 ) -> None:
-    """Move what was chosen; the audit knows of it before, and again how many it were."""
-    moved = 0
+    """Move what was chosen; the audit knows of it before, and again how many it were, also when Ctrl-C stops it."""
+    moved, stopped = 0, False
     if chosen and not order.dry_run:
         because = order.check(action, len(chosen), "messages")
         act = Act(action=f"rejected {action}", by=operator.name(), because=because, wanted={"messages": len(chosen)})
         doors.audit.note(act)
-        for start in range(0, len(chosen), AT_ONCE):
-            moved += len(step(chosen[start : start + AT_ONCE]))
-        doors.audit.note(replace(act, count=moved))
+        try:
+            for start in range(0, len(chosen), AT_ONCE):
+                with uninterrupted():
+                    moved += len(step(chosen[start : start + AT_ONCE]))
+        except KeyboardInterrupt:
+            stopped = True
+        finally:
+            doors.audit.note(replace(act, count=moved))
     if json_:
         print_json({"action": action, "count": len(chosen), "moved": moved})
     else:
         note(f"{action}: {moved} of {len(chosen)} messages")
+    if stopped:
+        note("stopped; the same command goes on with the rest")
+        raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)

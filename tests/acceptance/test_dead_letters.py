@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from tasks.unlink import NAME as UNLINK
 from tests.ends import die
 from tests.faults.test_workers import LINK, many
 from tests.harness import House, eventually
+from worker.engine import envelope
 from worker.stores import keys
 from worker.stores.dead_letters import DeadLetters
 from worker.stores.letter import Filter
@@ -54,6 +56,22 @@ def test_what_a_stopped_move_tells_is_what_it_moved(house: House, action: str) -
     moving.terminate(signal.SIGINT)
     moved = count - int(house.client.zcard(keys.DEAD))
     assert 0 < moved < count, "it was stopped in the middle"
+    assert moving.popen.returncode == 1
+    assert f'"moved": {moved}' in moving.text()
+    assert [act["count"] for act in house.ask("audit")] == [None, moved]
+
+
+def test_what_a_stopped_requeue_tells_is_what_it_moved(house: House) -> None:
+    """The same of messages that lie in a queue that no worker reads."""
+    lists = keys.lists_of(["celery"])
+    message = envelope.write(UNLINK, "misdirected", {"relationtype": LINK[0], "parentid": LINK[1], "childid": LINK[2]})
+    for name in lists:
+        house.client.lpush(name, *[message] * 1000)
+    moving = house.start("rejected", "requeue", "--from-queue", "celery", "--all", "--yes", "--because", "x", "--json")
+    eventually(lambda: house.client.llen("unlink") > 0, every=0.0001)
+    moving.terminate(signal.SIGINT)
+    moved = int(house.client.llen("unlink"))
+    assert 0 < moved < 4000, "it was stopped in the middle"
     assert moving.popen.returncode == 1
     assert f'"moved": {moved}' in moving.text()
     assert [act["count"] for act in house.ask("audit")] == [None, moved]
