@@ -153,7 +153,7 @@ def test_one_server_under_two_addresses_is_told_from_two(tmp_path_factory: pytes
         house.start_worker()
         jobs = [house.unlink(*each) for each in many(house, 20)]
         assert {document["outcome"] for document in house.all_ended(jobs).values()} == {"unlinked"}
-        assert house.client.exists(keys.FERRY) == 0
+        assert house.client.exists(keys.RELAY) == 0
         assert len(house.sandbox.actions()) == 20
     finally:
         house.close()

@@ -21,13 +21,13 @@ from worker.engine.conductor import Conductor
 from worker.engine.connections import connect
 from worker.engine.entry import Entry, Settled
 from worker.engine.envelope import newest_version
-from worker.engine.ferry import Ferry
 from worker.engine.gate import Gate
 from worker.engine.inbox import Inbox, Letter
 from worker.engine.intents import Intents
 from worker.engine.lane import Lane, LaneParts
 from worker.engine.listening import Listening
 from worker.engine.misdirected import Lookout
+from worker.engine.relay import Relay
 from worker.engine.results import celery_result
 from worker.engine.server_clock import ServerClock
 from worker.engine.settling import Books, Settler, insist
@@ -152,7 +152,7 @@ class Runtime:
         self._keep(Conductor(feed, deliveries, {"unlink": self._tasks.unlink_many, "restore": self._tasks.undo}).run())
         self._keep(Lookout(self._queue, self._tasks.names).run())
         if not same_server:
-            self._keep(Ferry(self._store, self._queue, owner).run())
+            self._keep(Relay(self._store, self._queue, owner).run())
         self._keep(self._keep_tuning())
         self._keep(self._keep_looking_at_clocks())
         self._keep(self._claims.keep_flushing())

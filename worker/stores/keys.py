@@ -26,7 +26,7 @@ REJECTED_TOTALS = "unlinker:rejected:totals"  # hash: bytes that are kept; how m
 
 # the server of the records
 ONE_SERVER = "unlinker:one-server"  # string: a random name of this server, by which two addresses are known as one
-FERRY = "unlinker:ferry"  # string with a time to live: the worker that carries messages to another broker
+RELAY = "unlinker:relay"  # string with a time to live: the worker that carries messages to another broker
 DEAD = "unlinker:dead"  # sorted set: job id -> serial number; its index is told in lua/dead_index.lua
 DEAD_TOTALS = "unlinker:dead:totals"  # hash: dimension=value -> how many dead letters
 JOURNAL = "unlinker:journal"  # stream: what was deleted, from the intent on; see journal_format.py
@@ -72,9 +72,9 @@ def lists_of(queues: Iterable[str]) -> tuple[str, ...]:
 CLAIM_ORDER = lists_of(QUEUES)
 
 
-def ferried(name: str) -> str:
+def relayed(name: str) -> str:
     """Set: digests of the messages that were last carried into a queue's list from the records' server."""
-    return f"unlinker:ferried:{name}"
+    return f"unlinker:relayed:{name}"
 
 
 def parked(account: str) -> str:

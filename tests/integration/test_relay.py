@@ -1,4 +1,4 @@
-"""The ferry between two servers: what becomes of messages when it dies, or is held up, in the middle."""
+"""The relay between two servers: what becomes of messages when it dies, or is held up, in the middle."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 import redis.asyncio
 from redis.exceptions import ConnectionError as Disconnected
 
-from worker.engine.ferry import PORTION, Ferry
+from worker.engine.relay import PORTION, Relay
 from worker.stores import keys
 
 
@@ -20,7 +20,7 @@ class Dying(redis.asyncio.Redis):
 
 @pytest.fixture
 async def broker(store: "redis.asyncio.Redis", redis_url: str) -> AsyncIterator["redis.asyncio.Redis"]:
-    """Another database is another server to the ferry."""
+    """Another database is another server to the relay."""
     del store
     client = redis.asyncio.Redis.from_url(f"{redis_url.rpartition('/')[0]}/5")
     await client.flushdb()
@@ -38,10 +38,10 @@ async def test_messages_keep_their_order_and_are_carried_once_though_the_carrier
     dying = Dying.from_url(redis_url)
     for _ in range(3):  # one after the other dies in the middle
         with pytest.raises(Disconnected):
-            await Ferry(dying, broker, "dying")._carry()
+            await Relay(dying, broker, "dying")._carry()
     await dying.aclose()
-    ferry = Ferry(store, broker, "living")
-    while await ferry._carry():
+    relay = Relay(store, broker, "living")
+    while await relay._carry():
         await store.lpush("unlink", b"late") if await store.llen("unlink") == 50 else None
     for name, messages in wanted.items():
         late = [b"late"] if name == "unlink" else []
@@ -52,19 +52,19 @@ async def test_messages_keep_their_order_and_are_carried_once_though_the_carrier
 async def test_one_carries_at_a_time_and_another_takes_over(
     store: "redis.asyncio.Redis", broker: "redis.asyncio.Redis"
 ) -> None:
-    first, second = Ferry(store, broker, "first"), Ferry(store, broker, "second")
+    first, second = Relay(store, broker, "first"), Relay(store, broker, "second")
     assert [await each._has_the_turn() for each in (first, second, first)] == [True, False, True]
-    assert await store.pttl(keys.FERRY) > 0
-    await store.delete(keys.FERRY)  # as when its time has run out
+    assert await store.pttl(keys.RELAY) > 0
+    await store.delete(keys.RELAY)  # as when its time has run out
     assert [await each._has_the_turn() for each in (second, first)] == [True, False]
 
 
 async def test_two_servers_are_told_from_one(store: "redis.asyncio.Redis", broker: "redis.asyncio.Redis") -> None:
-    assert await Ferry(store, store, "x")._is_one_server()
-    assert not await Ferry(store, broker, "x")._is_one_server()
+    assert await Relay(store, store, "x")._is_one_server()
+    assert not await Relay(store, broker, "x")._is_one_server()
 
 
 async def test_a_key_of_another_type_is_no_queue(store: "redis.asyncio.Redis", broker: "redis.asyncio.Redis") -> None:
     await store.set("unlink", "no list")
     await store.lpush("bulk", b"x")
-    assert await Ferry(store, broker, "x")._carry() == 1
+    assert await Relay(store, broker, "x")._carry() == 1

@@ -1,4 +1,4 @@
-"""The ferry: carries messages from the records' server to the broker's, where these are two.
+"""The relay of an outbox: carries messages from the records' server to the broker's, where these are two.
 
 Our doors store a job's record and its message in one script, so both lie on the records' server: no id without both.
 Messages are carried at least once; a copy does no harm, as a job ends once.
@@ -21,7 +21,7 @@ REDIS_PAUSE = 1.0
 TURN = 5000  # ms that one worker carries before another may; renewed with every portion
 
 
-class Ferry:
+class Relay:
     """Runs in every worker process; one of them carries at a time."""
 
     def __init__(self, store: AsyncRedis, broker: AsyncRedis, me: str) -> None:
@@ -39,7 +39,7 @@ class Ferry:
                     carried = await self._has_the_turn() and await self._carry()
                     await asyncio.sleep(0 if carried else IDLE)
             except RedisError as error:
-                log.warning("the ferry waits for Redis", **told(error))
+                log.warning("the relay waits for Redis", **told(error))
                 await asyncio.sleep(REDIS_PAUSE)
 
     async def _is_one_server(self) -> bool:
@@ -48,11 +48,11 @@ class Ferry:
         return here is not None and here == there
 
     async def _has_the_turn(self) -> bool:
-        if await self._store.set(keys.FERRY, self._me, nx=True, px=TURN):
+        if await self._store.set(keys.RELAY, self._me, nx=True, px=TURN):
             return True
-        if await self._store.get(keys.FERRY) != self._me:
+        if await self._store.get(keys.RELAY) != self._me:
             return False
-        return bool(await self._store.pexpire(keys.FERRY, TURN))
+        return bool(await self._store.pexpire(keys.RELAY, TURN))
 
     async def _carry(self) -> int:
         """How many messages were carried: a portion of each list."""
@@ -63,7 +63,7 @@ class Ferry:
             except ResponseError:  # a key of another type is no queue
                 continue
             if some:
-                await run(self._broker, Call("ferry", [keys.ferried(name), name], some))
+                await run(self._broker, Call("relay", [keys.relayed(name), name], some))
                 pipeline = self._store.pipeline(transaction=False)
                 for message in reversed(some):
                     pipeline.lrem(name, -1, message)  # type: ignore[arg-type]  # redis-py's stubs know no bytes here
