@@ -99,7 +99,7 @@ def cancel(
     job_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")],
     json_: Json = False,
 ) -> None:
-    """Take a wish back. Works with no worker up, and until the last moment before the request.
+    """Cancel a job. Works until its request is sent, even if no worker is running.
 
     Example: unlinker cancel 0b7c6a3e-...
     """

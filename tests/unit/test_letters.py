@@ -5,7 +5,7 @@ import pytest
 from worker.stores.letter import Letter
 
 SEEN = 1_700_000_000  # Unix seconds
-WEEK = 7 * 86_400  # a job's life, promise 7; written here anew, so that the code's number is checked
+WEEK = 7 * 86_400  # a job's life; written here anew, so that the code's number is checked
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class Wishes:
         return found
 
     def cancel(self, job_id: str, result: Mapping[str, object], unclaimed: Fields | None = None) -> Cancelled:
-        """Take a wish back; durable, and effective until the last moment before the request.
+        """Cancel a job; durable, and effective until its request is sent.
 
         `unclaimed`: the fields of the record of a stranger's job that lies in the queue and was never claimed.
         """

@@ -17,7 +17,7 @@ from worker.unlinking.job import Job, JobTerms, Relation
 JOB = Job(id="j", relation=Relation("calendar:address", 671, 153))
 CLAIM = "w:1"
 CHUNK = Chunk.from_arguments("r.0", {"relations": [["calendar:address", 1, 5]] * 3, "run": "r", "first_row": 0})
-WEEK = 7 * 86400  # seconds a job lives, promise 7; written here anew, so that the code's number is checked
+WEEK = 7 * 86400  # seconds a job lives; written here anew, so that the code's number is checked
 SECOND = 1000  # ms
 
 

@@ -2,7 +2,7 @@
 -- The head's record has `leads`, the others' have `joined`: the group's name, which is the id of its first head. The others
 -- have their queue and message in their records until they end, so that any of them can go on when the head ends early.
 -- Members that have ended stay in the list and are passed over.
-local WEEK = 604800000 -- ms; design promise 7
+local WEEK = 604800000 -- ms that a job may wait: later, the relation may have been made anew
 -- what a record knows of requests that were sent
 local SENT = {'in_doubt', 'sent_at', 'first_sent_at', 'known', 'died_at', 'succeeded'}
 
