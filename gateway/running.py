@@ -125,8 +125,8 @@ class Launch:
             raise AccountTaken(
                 Exit.BRAKE,
                 f"run {word} has account {head.account!r}, and there is one run an account at a time; wait for it "
-                f"(`unlinker bulk status {word} --follow`), or `unlinker bulk cancel {word}`; a paused or stopped run keeps "
-                "its account until it is resumed or cancelled",
+                f"(`unlinker bulk status {word} --follow`), or `unlinker bulk cancel {word}`; "
+                "a paused or stopped run keeps its account until it is resumed or cancelled",
             )
         if word == "started":
             wanted: dict[str, object] = {"run": head.id, "account": head.account, "source": head.source}

@@ -28,7 +28,7 @@ class Known:
     lost_first: bool = False  # such a request came before any answer that named an error
     success_at: float | None = None  # when success was clearly answered
     contradicted: bool = False  # a read shows it in spite of that; nothing is sent while reads may lag
-    forgotten: bool = False  # a request may have been sent that is not known here: Redis lost it, or it is a replay
+    forgotten: bool = False  # a request may have been sent that the record does not know of: lost, or of a replayed job
 
     @property
     def in_doubt(self) -> bool:
