@@ -43,7 +43,8 @@ def test_an_undo_finds_what_was_deleted_for_a_joined_job(house: House) -> None:
     late = house.unlink(*LINK, not_after=moment(-1))
     alone = house.unlink(*other)
     house.start_worker()
-    assert {(each["outcome"], each.get("by")) for each in house.all_ended([*ids, alone]).values()} == {("unlinked", "us")}
+    ends = house.all_ended([*ids, alone]).values()
+    assert {(each["outcome"], each["by"]) for each in ends} == {("unlinked", "us")}
     house.ended(late)
     for job_id in reversed(ids):
         plan = house.ask("undo", "plan", "--job", job_id, "--no-check", "--out", f"{job_id}.plan")
