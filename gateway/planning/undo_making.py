@@ -83,7 +83,7 @@ def past_of(deed: Deed, wanted: Wanted) -> Past:
         evidence=ended.evidence if ended else None,
         confirmation=deed.confirmation,
         job=intended.id,
-        chosen=in_time and wanted.fits(intended),
+        chosen=in_time and wanted.fits(deed),
     )
 
 

@@ -36,6 +36,25 @@ def test_each_keeps_its_own_deadline(house: House) -> None:
     assert not list(house.client.scan_iter("unlinker:open:*"))
 
 
+def test_an_undo_finds_what_was_deleted_for_a_joined_job(house: House) -> None:
+    """Each of them was told `unlinked`, by us; one that was too late was not."""
+    other = many(house, 1)[0]
+    ids = [house.unlink(*LINK) for _ in range(3)]
+    late = house.unlink(*LINK, not_after=moment(-1))
+    alone = house.unlink(*other)
+    house.start_worker()
+    ends = house.all_ended([*ids, alone]).values()
+    assert {(each["outcome"], each["by"]) for each in ends} == {("unlinked", "us")}
+    house.ended(late)
+    for job_id in reversed(ids):
+        plan = house.ask("undo", "plan", "--job", job_id, "--no-check", "--out", f"{job_id}.plan")
+        assert (plan["rows"], plan["by_us"]) == (1, 1)
+        (deed,) = house.ask("journal", "list", "--job", job_id)
+        assert (deed["job"], deed["childid"]) == (ids[0], LINK[2])
+        assert sorted(deed["joined"]) == sorted(ids[1:])
+    assert house.here("undo", "plan", "--job", late).returncode == 2, "nothing was deleted for it"
+
+
 def test_when_all_are_too_late_nothing_is_deleted(house: House) -> None:
     late = [house.unlink(*LINK, not_after=moment(-1)) for _ in range(5)]
     house.start_worker()

@@ -174,6 +174,23 @@ def test_lost_answers_and_failing_reads_leave_letters_that_undo_covers(home: Hou
     assert (plan["rows"], plan["by_unknown"]) == (1, 1)
 
 
+def test_a_replay_knows_that_its_link_was_seen(home: House) -> None:
+    """It was seen after a refusal; then its replay removes it, and an error is told."""
+    links = some(home, 1)
+    match = {"parentid": links[0][1], "action": "delete"}
+    home.sandbox.fault("action_code", params={"code": 180}, match=match)
+    run = applied(home, links)
+    (letter,) = home.ask("dead", "list", "--run", run)["letters"]
+    assert (letter["reason"], letter["by"], letter["read_back_showed"]) == ("NotDeletable", "not_us", "present")
+    home.sandbox.fault("action_code", params={"code": 168, "done": True}, match=match)
+    replay = ("dead", "replay", letter["id"], "--force", "--yes", "--because", "test")
+    assert home.here(*replay).returncode == 0
+    ends = ("already_absent", "unlinked")
+    end = eventually(lambda: [row for row in home.ask("journal", "list", "--run", run) if row["outcome"] in ends])
+    assert (end[0]["outcome"], end[0]["by"]) == ("already_absent", "unknown")
+    assert undone(home, "--run", run)["by_unknown"] == 1
+
+
 def test_a_job_in_doubt_that_expires_is_read_back(home: House) -> None:
     (link,) = some(home, 1)
     home.sandbox.fault("reset_after", match={"parentid": link[1], "action": "delete"})

@@ -64,6 +64,29 @@ def test_a_plan_that_is_applied_again_after_redis_was_emptied_ends(
     assert house.here("bulk", "apply", str(plan_of(house, many(house, 5, first=2000))), "--yes").returncode == 0
 
 
+def test_a_run_ends_though_redis_lost_how_rows_of_an_open_chunk_ended(house: House) -> None:
+    """A failover without the last second: one request's rows had ended, the other's answer is to come."""
+    house.settings |= {"UNLINKER_ACTIONS_PER_REQUEST": "20", "UNLINKER_VISIBILITY_TIMEOUT": "60"}
+    house.client.config_set("appendfsync", "always")
+    links = many(house, 40)
+    for row, seconds in ((10, 3), (39, 10)):  # the first ten are a chunk of their own
+        match = {"parentid": links[row][1], "action": "delete"}
+        house.sandbox.fault("hang_after", params={"seconds": seconds}, match=match)
+    plan = plan_of(house, links)
+    house.start_worker()
+    assert _apply(house, plan) == 0
+    eventually(lambda: not set(links) & house.sandbox.links())
+    files = house.home / "valkey" / "appendonlydir"
+    shutil.copytree(files, house.home / "before")
+    eventually(lambda: house.client.hget(keys.run(_run_id(plan)), "n:unlinked") == b"30")
+    kill_valkey(house)
+    shutil.rmtree(files)
+    shutil.copytree(house.home / "before", files)
+    ensure_running(house.home)
+    run = _over(house, _run_id(plan))
+    assert (run["state"], run["done"]) == ("done", 40)
+
+
 def test_a_cancel_ends_a_run_whose_messages_are_lost_and_frees_its_account(house: House) -> None:
     """Nobody has these chunks any more: no worker will ever end their rows."""
     fast(house)

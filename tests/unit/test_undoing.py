@@ -94,6 +94,10 @@ def test_an_unknown_end_counts_as_a_removal_but_not_for_certain() -> None:
     assert (row.comes_back, row.certain, row.known_by) == (True, False, "unknown")
 
 
+def test_a_job_that_ended_unread_is_not_said_to_be_on_its_way() -> None:
+    assert only([past(1, Kind.DEAD, by=By.UNKNOWN, evidence=None)]).known_by == "unread"
+
+
 @pytest.mark.parametrize("outcome", DELETIONS)
 def test_whoever_may_have_removed_it_counts_whatever_its_outcome_is_called(outcome: Kind) -> None:
     row = only([past(1, outcome, by=By.UNKNOWN, why="reset")])

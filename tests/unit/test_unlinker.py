@@ -238,6 +238,7 @@ def test_a_success_that_lagging_reads_contradict_waits_and_is_never_sent_again()
         script = Script({1}, lag=Lag(lag))
         (outcome,) = unlink(script, tickets(1), Policy(verify_always=True)).values()
         assert (outcome.kind, outcome.by, outcome.proven) == ("unlinked", "us", True)
+        assert outcome.message == "an earlier request was answered success"
         assert len(script.sent) == 1
 
 

@@ -145,23 +145,22 @@ class Settler:
         if chunk.left is Left.ELSEWHERE:
             await self._leave_behind(chunk)
         elif chunk.left is Left.GIVEN_BACK:
-            await insist(lambda: self._give_chunk_back(chunk))
+            await insist(lambda: self._give_chunk_back(chunk, "its worker was stopped"))
         elif chunk.waiting:
             await insist(lambda: self._let_chunk_wait(chunk))
         else:
             (states,) = await insist(lambda: self._rows.states([chunk.chunk]))
-            if chunk.without_outcome(states):  # Redis has lost the ends of some rows; their chunk may come again
-                self._claims.done(chunk.claim)
-                chunk.settle(Left.ELSEWHERE)
+            if chunk.without_outcome(states):  # if Redis still holds its message, nobody else works at them
+                await insist(lambda: self._give_chunk_back(chunk, "Redis has lost how some of its rows ended"))
                 return
             result = {"outcome": "done", **tally(states), "run": chunk.chunk.run}
             end = chunk_as_stored(result, time.time())
             await self._write([Ending(chunk.id, "", end, _to_ack(chunk))])
             chunk.settle(result)
 
-    async def _give_chunk_back(self, chunk: OpenChunk) -> None:
+    async def _give_chunk_back(self, chunk: OpenChunk, why: str) -> None:
         waiting = chunk.waiting_json()
-        await self._records.defer_chunk(chunk.id, chunk.claim, Status.QUEUED, "its worker was stopped", waiting)
+        await self._records.defer_chunk(chunk.id, chunk.claim, Status.QUEUED, why, waiting)
         await self._claims.give_back_all([chunk.claim])
         chunk.settle(Left.GIVEN_BACK)
 

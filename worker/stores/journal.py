@@ -30,6 +30,11 @@ class Deed:
         """As the job's."""
         return self.ended.outcome if self.ended else None
 
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """Ids of the jobs that it was done for besides: they had joined, and ended alike."""
+        return self.ended.joined if self.ended else ()
+
     def document(self) -> dict[str, object]:
         """As users see it; always the same keys. Times are Unix seconds."""
         intended, ended = self.intended, self.ended
@@ -51,6 +56,7 @@ class Deed:
             "run": intended.run,
             "row": intended.row,
             "by": ended and ended.by,
+            "joined": list(self.joined),
         }
 
 
@@ -60,7 +66,7 @@ class Wanted:
 
     since: float | None = None  # Unix seconds: sent then or later
     before: float | None = None  # Unix seconds: sent earlier
-    job: str | None = None  # of a chunk: all its rows
+    job: str | None = None  # of a chunk: all its rows; of a joined job: the deed of the one it had joined
     run: str | None = None
     account: str | None = None
     relationtype: str | None = None  # short form
@@ -71,12 +77,16 @@ class Wanted:
         """What is set."""
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
-    def fits(self, intended: Intended) -> bool:
-        """Whether an intent is meant; the times are looked at elsewhere."""
+    def fits(self, deed: Deed) -> bool:
+        """Whether a deed is meant; the times are looked at elsewhere."""
+        intended = deed.intended
+        return self.job in (None, intended.id, intended.chunk, *deed.joined) and self.may_fit(intended)
+
+    def may_fit(self, intended: Intended) -> bool:
+        """Whether a deed with this intent may be meant; only its end tells which jobs had joined it."""
         relation = intended.relation
         return (
-            self.job in (None, intended.id, intended.chunk)
-            and self.run in (None, intended.run)
+            self.run in (None, intended.run)
             and self.account in (None, intended.account)
             and self.relationtype in (None, relation.relationtype)
             and self.parentid in (None, relation.parentid)
@@ -97,15 +107,17 @@ class Journal:
             if wanted.before is not None and event.at >= wanted.before and not open_deeds:
                 return  # no later event can tell anything of these
             match event:
-                case Intended() if event.id in open_deeds or not wanted.fits(event):
+                case Intended() if event.id in open_deeds or not wanted.may_fit(event):
                     continue
                 case Intended() if wanted.before is None or event.at < wanted.before:
                     open_deeds[event.id] = Deed(intended=event)
                 case Kept() if event.id in open_deeds:
                     open_deeds[event.id] = replace(open_deeds[event.id], confirmation=event.confirmation)
                 case Ended() if event.id in open_deeds:
-                    yield replace(open_deeds.pop(event.id), ended=event)
-        yield from open_deeds.values()
+                    deed = replace(open_deeds.pop(event.id), ended=event)
+                    if wanted.fits(deed):
+                        yield deed
+        yield from filter(wanted.fits, open_deeds.values())
 
     def events(self, since: float | None = None) -> Iterator[Event]:
         """Everything since a moment (Unix seconds), oldest first."""

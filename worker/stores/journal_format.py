@@ -6,7 +6,8 @@ An entry is one of
            [run, row] of those that a run had asked for before their dead letters were replayed
     rows   rows of one chunk about to be sent: compressed JSON, [chunk id, account, requested_by, reason, run, first row
            of the chunk, 1 if they are to be restored, [[row, relationtype, parentid, childid], ...]]
-    end    how jobs ended: `fields` as JSON (Outcome.as_evidence), `ids` as a JSON list
+    end    how jobs ended: `fields` as JSON (Outcome.as_evidence), `ids` as a JSON list; `joined` as JSON: of those that
+           others had joined, their ids, if they ended alike
     spans  how rows of a `chunk` ended: "first row,how many,byte,evidence;..."
     kept   what was saved before links were deleted: JSON, job id -> confirmation status
 Its id is the time, in ms on the server's clock.
@@ -52,6 +53,7 @@ class Ended:
     proven: bool = True
     by: str | None = None  # who removed the link, as attribution.By has it; None of one that was to be restored
     details: Mapping[str, object] = field(default_factory=dict)  # reason, code, message
+    joined: tuple[str, ...] = ()  # ids of jobs that had joined it, and ended alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +167,10 @@ def _rows(at: float, packed: bytes) -> Iterable[Event]:
 def _ends(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:
     details = json.loads(fields[b"fields"])
     told = {name: details.pop(name) for name in ("evidence", "proven", "by") if name in details}
+    joined = json.loads(fields.get(b"joined", b"{}"))
     for job_id in json.loads(fields[b"ids"]):
-        yield Ended(id=job_id, at=at, outcome=fields[b"end"].decode(), details=details, **told)
+        others = tuple(joined.get(job_id, ()))
+        yield Ended(id=job_id, at=at, outcome=fields[b"end"].decode(), details=details, joined=others, **told)
 
 
 def _spans(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:

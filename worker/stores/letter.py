@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.unlinking.attempts import as_documents
-from worker.unlinking.attribution import By
+from worker.unlinking.attribution import By, Known, unpack
 from worker.unlinking.errors import REASONS, Replay
 from worker.unlinking.job import JobTerms, Relation
+from worker.unlinking.judging import Sight
 
 LONGEST_WAIT = 7 * 86400  # seconds a job lives from the first time it was seen; as admit.lua has it
 DIMENSIONS = ("reason", "code", "relationtype", "account", "run", "redrives")
@@ -73,6 +74,13 @@ class Letter:
         """Who removed the link, if it is gone; None of a job that was to restore it."""
         by = self.evidence.get("by")
         return None if by is None else By(by)
+
+    @property
+    def known(self) -> Known:
+        """What the same wish as a new job must know: what may have been ours stays so, what was seen stays seen."""
+        before = unpack(json.loads(self.record.get("known", "[]")))
+        seen = before.seen or self.evidence.get("read_back_showed") == Sight.PRESENT
+        return Known(seen=seen, forgotten=self.by is By.UNKNOWN)
 
     @property
     def replay(self) -> Replay:

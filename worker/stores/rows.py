@@ -13,6 +13,7 @@ from worker.stores import keys
 from worker.stores.journal_format import pack_rows
 from worker.stores.records import Fields, Intent, Retention, record_fields, relation_fields, terms_fields
 from worker.stores.scripts import AsyncRedis, Call, Word, run
+from worker.unlinking.attribution import Known, pack
 from worker.unlinking.chunk import Chunk, state_of
 from worker.unlinking.job import Job
 from worker.unlinking.outcome import Kind, Outcome
@@ -162,6 +163,8 @@ def _letter_fields(ending: RowEnding) -> Fields:
     if isinstance(row, Job):
         wish = record_fields(row)
         wish.pop("fingerprint")  # nobody sends a row again under its id
+        if row.seen:
+            wish["known"] = json.dumps(pack(Known(seen=True)))
     else:
         wish["sent"] = row.sent
         if row.named is not None:

@@ -84,6 +84,9 @@ class Wishes:
         if head is not None and status != Status.ENDED:
             record["joined"] = head.decode()
             status = self._record(record["joined"]).get("status", status)
+            if status == Status.ENDED:  # since its own record was read, whose end is told with its outcome
+                record = self._record(job_id)
+                status = record["status"]
         return job_document(job_id, record, status)
 
     def _record(self, job_id: str) -> dict[str, str]:

@@ -188,8 +188,13 @@ def before_delete(ticket: Ticket, sight: Sight, policy: Policy, now: float) -> D
 
 
 def _why_looked(ticket: Ticket) -> str:
-    if ticket.known.in_doubt or ticket.question:
-        return "an earlier request was never answered"
+    known = ticket.known
+    if known.success_at is not None:
+        return "an earlier request was answered success"
+    if known.lost_at is not None:
+        return "an earlier request was never clearly answered"
+    if known.refused:
+        return "an earlier request was answered with an error"
     return "it is looked at before it is deleted"
 
 

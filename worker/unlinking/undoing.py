@@ -18,6 +18,7 @@ from worker.unlinking.outcome import Kind
 from worker.unlinking.relation_types import PARTICIPANT, RELATION_TYPES
 
 UNKNOWN = "unknown"  # how the end of a deed is known that has none
+UNREAD = "unread"  # of one that ended without an answer or a look that shows it
 BROUGHT_BACK = (Kind.RESTORED, Kind.ALREADY_PRESENT)  # ends of a restore after which its link was there
 
 
@@ -82,7 +83,7 @@ class UndoRow:
 
     at: float  # of the last deed that may have changed it; Unix seconds
     job: str  # id of the chosen one
-    known_by: str  # how its end is known: answered, read_back, or unknown
+    known_by: str  # how its end is known: answered, read_back, unread, or unknown
     doubt: str  # why nobody knows whether we removed it; "": we did
     confirmation: str | None = None  # status it is to come back with
     why: Why | None = None  # why not, or not as it was
@@ -160,7 +161,7 @@ class Undoing:
         return UndoRow(
             at=past.at,
             job=past.job,
-            known_by=past.evidence or UNKNOWN,
+            known_by=UNKNOWN if past.outcome is None else past.evidence or UNREAD,
             doubt=doubt,
             confirmation=saved if why is None and past.relation.relationtype == PARTICIPANT else None,
             why=why,

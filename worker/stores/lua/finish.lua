@@ -37,6 +37,7 @@ local function is_silent(ignore_result, reused_by) return ignore_result == '1' o
 
 -- Each member ends by its own terms: who was late before the first request left was not what it was sent for.
 local function finish_joined(group, head, how, attempts)
+  local alike = {}
   local sent_at = tonumber(redis.call('HGET', prefix .. head, 'first_sent_at')) or now
   for _, id in ipairs(redis.call('LRANGE', names.joined .. group, 0, -1)) do
     local record = prefix .. id
@@ -44,9 +45,15 @@ local function finish_joined(group, head, how, attempts)
     if id ~= head and not f[1] then
       local deadline, silent = tonumber(f[3]) or latest_start(tonumber(f[4]) or now, f[5]), is_silent(f[2], f[6])
       redis.call('HDEL', record, 'message')
-      if deadline < sent_at then write(id, expired, silent, '') else write(id, how, silent, attempts) end
+      if deadline < sent_at then
+        write(id, expired, silent, '')
+      else
+        write(id, how, silent, attempts)
+        alike[#alike + 1] = id
+      end
     end
   end
+  if #alike > 0 then how.joined[head] = alike end
   redis.call('DEL', names.joined .. group)
 end
 
@@ -68,7 +75,7 @@ end
 
 local out, at = {}, 9
 while at <= #ARGV do
-  local how = {outcome = ARGV[at], fields = ARGV[at + 1], meta = ARGV[at + 2], written = 0, ids = {}}
+  local how = {outcome = ARGV[at], fields = ARGV[at + 1], meta = ARGV[at + 2], written = 0, ids = {}, joined = {}}
   local last = at + 3 + 4 * tonumber(ARGV[at + 3])
   at = at + 4
   while at <= last do
@@ -82,7 +89,8 @@ while at <= #ARGV do
   end
   if how.written > 0 then redis.call('HINCRBY', counters, how.outcome, how.written) end
   if #how.ids > 0 and how.outcome ~= 'done' then
-    redis.call('XADD', journal, '*', 'end', how.outcome, 'fields', how.fields, 'ids', cjson.encode(how.ids))
+    local joined = next(how.joined) and {'joined', cjson.encode(how.joined)} or {}
+    redis.call('XADD', journal, '*', 'end', how.outcome, 'fields', how.fields, 'ids', cjson.encode(how.ids), unpack(joined))
   end
 end
 if expired.written > 0 then redis.call('HINCRBY', counters, 'expired', expired.written) end
