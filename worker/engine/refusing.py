@@ -5,7 +5,7 @@ import time
 
 import structlog
 
-from worker.engine.arrivals import Arrived, under_its_own_id
+from worker.engine.arrivals import Arrived, names_two_jobs, under_its_own_id
 from worker.engine.claims import Claims
 from worker.engine.envelope import Newer, Rejection
 from worker.engine.results import again, celery_result, rejected
@@ -51,7 +51,17 @@ class Refuser:
         return own
 
     async def tell_again(self, arrived: Arrived, known: Admitted) -> None:
-        """The same job once more, and it has ended: its producer finds the old result, though that was forgotten."""
-        if known.first.get("outcome") and not arrived.envelope.ignore_result and "reused_by" not in known.first:
-            result = again(arrived.content.id, known.first)
-            await self._records.tell(arrived.content.id, json.dumps(result), keep=True)
+        """The same job once more, and it has ended: its producer finds the old result, though that was forgotten.
+
+        Of an id that names two jobs it finds how this one ended in the text of a FAILURE: the other's producer may read
+        it too.
+        """
+        first, job_id = known.first, arrived.content.id
+        if not first.get("outcome") or arrived.envelope.ignore_result:
+            return
+        if "reused_by" in first:
+            fault = names_two_jobs(job_id, first, await self._records.read(first["reused_by"]))
+            result = celery_result(dead(fault.reason, fault.code, fault.text), time.time()) | {"task_id": job_id}
+        else:
+            result = again(job_id, first)
+        await self._records.tell(job_id, json.dumps(result), keep="reused_by" not in first)
