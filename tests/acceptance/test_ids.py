@@ -108,7 +108,9 @@ def test_while_the_first_is_open_both_producers_are_told(house: House, app: Cele
     assert result_type(app, job_id) == "IdReused", "neither takes the other's outcome for its own"
     app.send_task(NAME, kwargs=first, queue="unlink", task_id=job_id)
     eventually(lambda: "unlinked at" in str(AsyncResult(job_id, app=app).result))
-    assert result_type(app, job_id) == "IdReused", "its producer is told how the first one ended, and the other's no lie"
+    assert result_type(app, job_id) == "IdReused", (
+        "its producer is told how the first one ended, and the other's no lie"
+    )
     assert (is_gone(house, first), is_gone(house, second)) == (True, False)
     assert (
         house.ask("dead", "list", "--parent", str(second["parentid"]), "--child", str(second["childid"]))["count"] == 1

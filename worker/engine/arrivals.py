@@ -98,10 +98,11 @@ def under_its_own_id(arrived: Arrived, first: Mapping[str, str]) -> Arrived:
 
 def names_two_jobs(job_id: str, first: Mapping[str, str], other: Mapping[str, str]) -> IdReused:
     """What the producer of the first one is told. `first`, `other`: their records; of the other it may be gone."""
-    another = _named_in({name: value for name, value in other.items() if name != "outcome"}) if other else "another job"
+    open_again = {name: value for name, value in other.items() if name != "outcome"}
     text = (
-        f"id {job_id!r} was given to {_named_in(first)}, and to {another}, which was not carried out: neither is answered "
-        "with the other's outcome. Send what is still wanted again under an id of its own"
+        f"id {job_id!r} was given to {_named_in(first)}, and to {_named_in(open_again) if other else 'another job'}, "
+        "which was not carried out: neither is answered with the other's outcome. Send what is still wanted again "
+        "under an id of its own"
     )
     return IdReused(IdReused.__name__, None, text)
 
