@@ -77,6 +77,21 @@ def test_whoever_waits_for_a_message_that_is_no_job_is_told(house: House, app: C
     eventually(lambda: house.ask("rejected", "list")["totals"]["kept"] == 3)
 
 
+def test_a_callback_is_told_when_the_job_ended(house: House, app: Celery) -> None:
+    """Also of a job that ended before, and is answered again. The callback cannot be read as a job, and is kept."""
+    house.start_worker()
+    follows = unlink(app, LINK).clone().set(immutable=False)
+    told = []
+    for _ in range(2):
+        told.append(follows.clone())
+        told[-1].set(task_id=f"callback-{len(told)}")
+        unlink(app, LINK).apply_async(task_id="an id", link=told[-1])
+        house.ended(told[-1].options["task_id"])
+    first, again = (house.ask("dead", "show", each.options["task_id"])["sent"] for each in told)
+    assert '"ended_at": "20' in first
+    assert first == again
+
+
 def test_what_follows_a_dead_job_in_a_chain_is_told(house: House, app: Celery) -> None:
     never = chain(app.signature(NAME, kwargs=BAD, queue="unlink", immutable=True), unlink(app, LINK)).apply_async().id
     house.start_worker()

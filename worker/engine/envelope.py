@@ -16,6 +16,7 @@ from typing import Any
 from kombu.utils.json import dumps as kombu_dumps
 
 from worker.engine.bodies import JSON_TYPE, open_body, parse
+from worker.engine.celery_fields import misshapen
 from worker.stores import keys
 from worker.stores.deliveries import CUT, MAX_MESSAGE_BYTES
 
@@ -108,6 +109,8 @@ def _read(payload: dict[str, Any], known_tasks: Collection[str]) -> Envelope | N
     if not of_protocol_1:
         body = parse(open_body(payload, headers, properties))
     positional, arguments, embed = READERS[version](body)
+    if fault := misshapen(headers, properties, embed):
+        raise _NotAJobError(fault)
     if of_protocol_1 or headers.get("compression"):
         payload = _rewritten(headers, properties, body)
     payload["headers"], payload["properties"] = headers, properties

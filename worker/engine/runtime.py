@@ -29,7 +29,7 @@ from worker.engine.lane import Lane, LaneParts
 from worker.engine.listening import Listening
 from worker.engine.misdirected import Lookout
 from worker.engine.refusing import CallBack
-from worker.engine.results import celery_result
+from worker.engine.results import celery_result, iso
 from worker.engine.server_clock import ServerClock
 from worker.engine.settling import Books, Settler, insist
 from worker.engine.solitude import Solitude
@@ -263,6 +263,11 @@ class Runtime:
         if not held.is_settled:
             await self.accept(await self._claimer.open(held))
         return await held.settled
+
+    async def ended_at(self, held: Held) -> str:
+        """When a job or chunk has ended, as its result tells it."""
+        record = await insist(lambda: self._books.records.read(held.id))
+        return iso(int(float(record["ended_at"])) / 1000)
 
     async def revoke(self, ids: Iterable[str]) -> dict[str, Cancelled]:
         """Cancel jobs, however long Redis is away; what became of each."""
