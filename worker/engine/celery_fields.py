@@ -11,7 +11,8 @@ def misshapen(headers: Mapping[str, Any], properties: Mapping[str, Any], embed: 
     """
     if embed and not isinstance(embed, Mapping):
         return "what the body has for Celery (embed) must be an object"
-    for place, fields in ((headers, _HEADERS), (properties, _PROPERTIES), (embed or {}, _EMBED)):
+    for_celery = embed if isinstance(embed, Mapping) else {}
+    for place, fields in ((headers, _HEADERS), (properties, _PROPERTIES), (for_celery, _EMBED)):
         for name, (fits, shape) in fields.items():
             if (found := place.get(name)) is not None and not fits(found):
                 return f"{name} must be {shape}"
