@@ -58,7 +58,12 @@ def make_worker_app(
         app.register_task(task())
     names = frozenset(name for name in app.tasks if name.startswith("unlinker."))
     hooked = frozenset(name for name in names if has_hooks(app.tasks[name]))
-    app.runtime = Runtime(options, KnownTasks(names, UNLINK, UNLINK_MANY, UNDO, hooked), lambda: consumed_by(app))
+    app.runtime = Runtime(
+        options,
+        KnownTasks(names, UNLINK, UNLINK_MANY, UNDO, hooked),
+        lambda: consumed_by(app),
+        lambda headers, error: app.backend.call_back(headers, error),  # noqa: PLW0108  # a backend for each thread
+    )
     app.steps["consumer"].add(NoteConsumer)
     app.conf.update(celery_options)
     app.conf.update(

@@ -23,11 +23,12 @@ class Unlink(CoroutineTask):
 
     async def body(self, runtime: Runtime, request: Mapping[str, Any]) -> object:
         """The result of a job that succeeded; raises the reason of one that is dead or expired."""
-        settled = await runtime.settle(request[HELD_HEADER])
+        held = request[HELD_HEADER]
+        settled = await runtime.settle(held)
         if not isinstance(settled, Outcome):
             raise Ignore("no outcome of ours to report")
         if settled.kind is Kind.CANCELLED:
             raise Cancelled
         if settled.succeeded:
-            return settled.as_result()
+            return settled.as_result() | {"ended_at": await runtime.ended_at(held)}
         raise settled.as_error()

@@ -28,11 +28,12 @@ class UnlinkMany(CoroutineTask):
 
     async def body(self, runtime: Runtime, request: Mapping[str, Any]) -> object:
         """The counts; raises BadArguments for a chunk that cannot be read."""
-        settled = await runtime.settle(request[HELD_HEADER])
+        held = request[HELD_HEADER]
+        settled = await runtime.settle(held)
         if isinstance(settled, Left):
             raise Ignore("no result of ours to report")
         if isinstance(settled, Outcome) and settled.kind is Kind.CANCELLED:
             raise Cancelled
         if isinstance(settled, Outcome):
             raise settled.as_error()
-        return settled
+        return {**settled, "ended_at": await runtime.ended_at(held)}

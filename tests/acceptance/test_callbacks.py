@@ -57,6 +57,41 @@ def test_a_chord_learns_of_a_row_that_never_ran(house: House, app: Celery) -> No
     assert len(house.sandbox.actions()) == len(told), "no body ran"
 
 
+def test_whoever_waits_for_a_message_that_is_no_job_is_told(house: House, app: Celery) -> None:
+    """Of a chord, with a link_error of its own, and before others in a chain; one version that nobody can read."""
+    of_chord, of_row, of_chain, good, never, body = many(house, 6)
+    wrong = app.signature("unlinker.unlnk", kwargs=BAD, queue="unlink", immutable=True)
+    bad = wrong.clone()
+    bad.link_error(unlink(app, of_row))
+    result = chord([unlink(app, good), bad], app=app)(unlink(app, body).on_error(unlink(app, of_chord)))
+    no_version = unlink(app, LINK).set(headers={"unlinker_version": "x"}, link_error=[unlink(app, of_chain)])
+    last = chain(no_version, unlink(app, never)).apply_async().id
+    app.send_task("unlinker.unlnk", queue="unlink", link_error=[{"no": "signature"}])
+    house.start_worker()
+    eventually(lambda: app.AsyncResult(result.id).state == "FAILURE")
+    assert isinstance(app.AsyncResult(result.id).result, ChordError)
+    eventually(lambda: app.AsyncResult(last).state == "FAILURE")
+    gone(house, good, of_chord, of_row, of_chain)
+    all_acked(house)
+    assert {LINK, never, body} <= house.sandbox.links()
+    eventually(lambda: house.ask("rejected", "list")["totals"]["kept"] == 3)
+
+
+def test_a_callback_is_told_when_the_job_ended(house: House, app: Celery) -> None:
+    """Also of a job that ended before, and is answered again. The callback cannot be read as a job, and is kept."""
+    house.start_worker()
+    follows = unlink(app, LINK).clone().set(immutable=False)
+    told = []
+    for _ in range(2):
+        told.append(follows.clone())
+        told[-1].set(task_id=f"callback-{len(told)}")
+        unlink(app, LINK).apply_async(task_id="an id", link=told[-1])
+        house.ended(told[-1].options["task_id"])
+    first, again = (house.ask("dead", "show", each.options["task_id"])["sent"] for each in told)
+    assert '"ended_at": "20' in first
+    assert first == again
+
+
 def test_what_follows_a_dead_job_in_a_chain_is_told(house: House, app: Celery) -> None:
     never = chain(app.signature(NAME, kwargs=BAD, queue="unlink", immutable=True), unlink(app, LINK)).apply_async().id
     house.start_worker()

@@ -175,6 +175,7 @@ SPOILT: dict[str, tuple[dict[str, Any], str]] = {
     "version x": ({"unlinker_version": "x"}, 'payload version "x"'),
     "version 1.0": ({"unlinker_version": 1.0}, "payload version 1.0"),
     "version 10^30": ({"unlinker_version": 10**30}, "payload version 1000"),
+    "a time limit that would end Celery's consumer": ({"timelimit": "x"}, "timelimit must be"),
     "2 MB": ({"padding": "x" * (2 * 1024 * 1024)}, "larger than 1048576 bytes"),
 }
 

@@ -217,3 +217,42 @@ def test_a_fingerprint_tells_jobs_apart_and_not_who_asks() -> None:
         for rows in ([row], [row, row], [[*row[:2], 1]], [[1]], [["1"]]):
             found.add(of_chunk(Chunk.from_arguments("x", {"relations": rows}, restore=restore)))
     assert len(found) == len(others) + 1 + 10
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [
+        ("headers", "timelimit", "x"),
+        ("headers", "timelimit", [1]),
+        ("headers", "timelimit", [1, "2"]),
+        ("headers", "retries", "0"),
+        ("headers", "group", {"a": 1}),
+        ("headers", "stamped_headers", 7),
+        ("headers", "stamps", "x"),
+        ("headers", "shadow", 5),
+        ("properties", "delivery_info", "x"),
+        ("properties", "reply_to", 5),
+        ("body", "chord", "x"),
+        ("body", "errbacks", "y"),
+        ("body", "callbacks", [3]),
+        ("body", "chain", {"a": 1}),
+        ("body", "", "no object"),
+    ],
+)
+def test_what_celery_could_not_use_is_no_job(place: str, name: str, value: object) -> None:
+    made = message()
+    if place == "body":
+        made["body"] = packed([[], WISH, {name: value} if name else value])
+    else:
+        made[place][name] = value
+    found = read(json.dumps(made).encode(), TASKS)
+    assert isinstance(found, Rejection)
+    assert found.id == "an id"
+    assert f"{name or 'embed'}" in found.why
+
+
+@pytest.mark.parametrize("embed", [None, [], {}, {"callbacks": [], "errbacks": None, "chain": [{"task": "x"}]}])
+def test_what_celery_can_use_is_a_job(embed: object) -> None:
+    made = message(timelimit=[60, 30.5], stamps=[], stamped_headers=["team"], retries=1, group="g", group_index=0)
+    made["body"] = packed([[], WISH, embed])
+    assert isinstance(read(json.dumps(made).encode(), TASKS), Envelope)

@@ -94,6 +94,17 @@ def under_its_own_id(arrived: Arrived, first: Mapping[str, str]) -> Arrived:
     return replace(arrived, content=own, fields=fields, fault=IdReused(IdReused.__name__, None, text))
 
 
+def names_two_jobs(job_id: str, first: Mapping[str, str], other: Mapping[str, str]) -> IdReused:
+    """What the producer of the first one is told. `first`, `other`: their records; of the other it may be gone."""
+    open_again = {name: value for name, value in other.items() if name != "outcome"}
+    text = (
+        f"id {job_id!r} was given to {_named_in(first)}, and to {_named_in(open_again) if other else 'another job'}, "
+        "which was not carried out: neither is answered with the other's outcome. Send what is still wanted again "
+        "under an id of its own"
+    )
+    return IdReused(IdReused.__name__, None, text)
+
+
 def _named(content: Job | Chunk) -> str:
     if isinstance(content, Chunk):
         return _named_in(chunk_fields(content))

@@ -1,8 +1,11 @@
 """Celery's Redis result backend, silent for tasks whose result is written together with their outcome."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from celery import states
 from celery._state import get_current_task
+from celery.app.task import Context
 from celery.backends.redis import RedisBackend
 
 
@@ -19,3 +22,14 @@ class Backend(RedisBackend):
         if getattr(task, "stores_own_result", False) and not of_another:
             return result
         return super().store_result(task_id, result, state, *args, **kwargs)
+
+    def call_back(self, headers: Mapping[str, Any], error: Exception) -> None:
+        """Tell whom a message names that never became a task: its chord, link_error and what follows it in its chain.
+
+        headers: its own, and what its body has for Celery. Whatever a stranger wrote there may make Celery raise.
+        """
+        request = Context({**headers, "delivery_info": {}})
+        self.mark_as_failure(request.id, error, request=request, store_result=False)
+        for following in request.chain or ():
+            if job_id := following["options"].get("task_id"):
+                super().store_result(job_id, error, states.FAILURE, request=Context(following))

@@ -16,7 +16,7 @@ from worker.engine.inbox import Letter
 from worker.engine.job_request import HELD_HEADER
 from worker.engine.listening import Listening, count
 from worker.engine.open_chunk import OpenChunk
-from worker.engine.refusing import Refuser
+from worker.engine.refusing import CallBack, Refuser
 from worker.engine.settling import Settler, insist
 from worker.stores import keys
 from worker.stores.deliveries import Claimed, Deliveries
@@ -65,12 +65,12 @@ class Ways(Protocol):
 class Claimer:
     """Claims while there is room and somebody to work for."""
 
-    def __init__(self, claims: Claims, settler: Settler, ways: Ways, tasks: KnownTasks) -> None:
+    def __init__(self, claims: Claims, settler: Settler, ways: Ways, tasks: KnownTasks, call_back: CallBack) -> None:
         self._claims = claims
         self._settler = settler
         self._ways = ways
         self._tasks = tasks
-        self._refuser = Refuser(claims, settler.books.records)
+        self._refuser = Refuser(claims, settler.books.records, call_back)
 
     @property
     def _deliveries(self) -> Deliveries:

@@ -16,6 +16,7 @@ from typing import Any
 from kombu.utils.json import dumps as kombu_dumps
 
 from worker.engine.bodies import JSON_TYPE, open_body, parse
+from worker.engine.celery_fields import misshapen
 from worker.stores import keys
 from worker.stores.deliveries import CUT, MAX_MESSAGE_BYTES
 
@@ -53,6 +54,7 @@ class Rejection:
     id: str = ""  # whose producer waits, as far as that can be told
     task: str = ""
     cut: bool = False  # it was too large to be kept whole
+    callbacks: Mapping[str, Any] | None = None  # what Celery's request needs to call back, if the message asks for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,10 @@ def read(message: bytes, known_tasks: Collection[str]) -> Envelope | Rejection |
     try:
         return _read(payload, known_tasks)
     except _NotAJobError as error:
-        return Rejection(str(error), *_names(payload))
+        return Rejection(str(error), *_names(payload), callbacks=_callbacks(payload))
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError, AttributeError) as error:
-        return Rejection(f"unreadable body or times: {str(error)[:300]}", *_names(payload))
+        why = f"unreadable body or times: {str(error)[:300]}"
+        return Rejection(why, *_names(payload), callbacks=_callbacks(payload))
 
 
 def _read(payload: dict[str, Any], known_tasks: Collection[str]) -> Envelope | Newer:
@@ -106,6 +109,8 @@ def _read(payload: dict[str, Any], known_tasks: Collection[str]) -> Envelope | N
     if not of_protocol_1:
         body = parse(open_body(payload, headers, properties))
     positional, arguments, embed = READERS[version](body)
+    if fault := misshapen(headers, properties, embed):
+        raise _NotAJobError(fault)
     if of_protocol_1 or headers.get("compression"):
         payload = _rewritten(headers, properties, body)
     payload["headers"], payload["properties"] = headers, properties
@@ -185,6 +190,19 @@ def _names(payload: Mapping[str, Any]) -> tuple[str, str]:
     job_id, task = headers.get("id") or properties.get("correlation_id"), headers.get("task")
     told_id = job_id if isinstance(job_id, str) and len(job_id) <= LONGEST_ID else ""
     return told_id, task[:LONGEST_ID] if isinstance(task, str) else ""
+
+
+def _callbacks(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Of what is no job: whom Celery would have told, as far as that can be read."""
+    try:
+        headers, properties = _mapping(payload.get("headers")), _mapping(payload.get("properties"))
+        body = parse(open_body(payload, headers, properties))
+        if "task" not in headers:
+            headers, body = _as_protocol_2(headers, _mapping(body))
+        embed = _mapping(body[2])
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError, AttributeError):
+        return None
+    return {**headers, **embed} if any(embed.get(name) for name in ("errbacks", "chord", "chain")) else None
 
 
 def _unparsable(message: bytes) -> Rejection:

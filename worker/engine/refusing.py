@@ -1,27 +1,33 @@
 """What is not run: messages that are no jobs, jobs for newer workers, and ids that name another job already."""
 
+import asyncio
 import json
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
-from worker.engine.arrivals import Arrived, under_its_own_id
+from worker.engine.arrivals import Arrived, names_two_jobs, under_its_own_id
 from worker.engine.claims import Claims
 from worker.engine.envelope import Newer, Rejection
 from worker.engine.results import again, celery_result, rejected
 from worker.stores.deliveries import Claimed
 from worker.stores.records import Admitted, Records
+from worker.unlinking.errors import RejectedMessage
 from worker.unlinking.outcome import dead
 
 log = structlog.get_logger(__name__)
+CallBack = Callable[[Mapping[str, Any], Exception], None]  # see Backend.call_back
 
 
 class Refuser:
     """Tells their producers, and keeps them where operators find them. Every step may be repeated."""
 
-    def __init__(self, claims: Claims, records: Records) -> None:
+    def __init__(self, claims: Claims, records: Records, call_back: CallBack) -> None:
         self._claims = claims
         self._records = records
+        self._call_back = call_back
 
     async def reject(self, claimed: Claimed, how: Rejection) -> None:
         """No job: its producer gets a FAILURE, if its id can be told, and the message is kept."""
@@ -29,8 +35,18 @@ class Refuser:
         log.error("message rejected", why=why, id=how.id, task=how.task, queue=claimed.queue)
         if how.id:
             await self._records.answer(how.id, json.dumps(rejected(how.id, why, time.time())))
+        if how.callbacks is not None:
+            await asyncio.to_thread(
+                self._tell_others, how.callbacks, RejectedMessage(RejectedMessage.__name__, None, why)
+            )
         await self._claims.deliveries.reject(claimed.claim, why, job_id=how.id, task=how.task, cut=how.cut)
         self._claims.let_go(claimed.claim)
+
+    def _tell_others(self, callbacks: Mapping[str, Any], error: RejectedMessage) -> None:
+        try:
+            self._call_back(callbacks, error)
+        except Exception as fault:  # whatever Celery raises of what a stranger wrote concerns one message
+            log.error("callbacks of a rejected message failed", error=repr(fault), exc_info=fault)  # noqa: TRY400  # it has it
 
     async def leave_to_newer(self, claimed: Claimed, newer: Newer) -> None:
         """It waits for a worker that can read it, and holds up nothing meanwhile."""
@@ -51,7 +67,17 @@ class Refuser:
         return own
 
     async def tell_again(self, arrived: Arrived, known: Admitted) -> None:
-        """The same job once more, and it has ended: its producer finds the old result, though that was forgotten."""
-        if known.first.get("outcome") and not arrived.envelope.ignore_result and "reused_by" not in known.first:
-            result = again(arrived.content.id, known.first)
-            await self._records.tell(arrived.content.id, json.dumps(result), keep=True)
+        """The same job once more, and it has ended: its producer finds the old result, though that was forgotten.
+
+        Of an id that names two jobs it finds how this one ended in the text of a FAILURE: the other's producer may read
+        it too.
+        """
+        first, job_id = known.first, arrived.content.id
+        if not first.get("outcome") or arrived.envelope.ignore_result:
+            return
+        if "reused_by" in first:
+            fault = names_two_jobs(job_id, first, await self._records.read(first["reused_by"]))
+            result = celery_result(dead(fault.reason, fault.code, fault.text), time.time()) | {"task_id": job_id}
+        else:
+            result = again(job_id, first)
+        await self._records.tell(job_id, json.dumps(result), keep="reused_by" not in first)

@@ -27,8 +27,9 @@ from worker.engine.intents import Intents
 from worker.engine.lane import Lane, LaneParts
 from worker.engine.listening import Listening
 from worker.engine.misdirected import Lookout
+from worker.engine.refusing import CallBack
 from worker.engine.relay import Relay
-from worker.engine.results import celery_result
+from worker.engine.results import celery_result, iso
 from worker.engine.server_clock import ServerClock
 from worker.engine.settling import Books, Settler, insist
 from worker.engine.solitude import Solitude
@@ -94,11 +95,14 @@ class RuntimeOptions:
 class Runtime:
     """Made in the main thread, opened on the loop. `inbox`, `acked` and `rejected` serve the transport."""
 
-    def __init__(self, options: RuntimeOptions, tasks: KnownTasks, consumed: Callable[[], Sequence[str]]) -> None:
-        """`consumed`: the queues that Celery's consumer consumes at this moment."""
+    def __init__(
+        self, options: RuntimeOptions, tasks: KnownTasks, consumed: Callable[[], Sequence[str]], call_back: CallBack
+    ) -> None:
+        """`consumed`: the queues that Celery's consumer consumes at this moment. `call_back`: see Backend."""
         self._options = options
         self._tasks = tasks
         self.consumed = consumed
+        self._call_back = call_back
         self.inbox = Inbox()
         self.listening = Listening(tasks.hooked)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -144,7 +148,7 @@ class Runtime:
         await self._transport.open()
         probes = self._open_lanes()
         self._watch = watch = Watch(self._halts, deliveries, probes, self._hunger)
-        self._claimer = Claimer(self._claims, self._settler, self, self._tasks)
+        self._claimer = Claimer(self._claims, self._settler, self, self._tasks, self._call_back)
         self._claiming = self._keep(self._claimer.run(watch.may_claim))
         self._keep(watch.run())
         self._keep(watch.keep_feeding())
@@ -259,6 +263,11 @@ class Runtime:
         if not held.is_settled:
             await self.accept(await self._claimer.open(held))
         return await held.settled
+
+    async def ended_at(self, held: Held) -> str:
+        """When a job or chunk has ended, as its result tells it."""
+        record = await insist(lambda: self._books.records.read(held.id))
+        return iso(int(float(record["ended_at"])) / 1000)
 
     async def revoke(self, ids: Iterable[str]) -> dict[str, Cancelled]:
         """Cancel jobs, however long Redis is away; what became of each."""

@@ -252,6 +252,11 @@ class Records:
                 arguments += (ending.id, ending.relation, ending.claim, ending.history)
         return arguments
 
+    async def read(self, job_id: str) -> dict[str, str]:
+        """A job's record; empty if there is none."""
+        stored: Any = await self._client.hgetall(keys.job(job_id))
+        return {name.decode(): value.decode() for name, value in stored.items()}
+
     async def end_of(self, job_id: str) -> tuple[str, str] | None:
         """Outcome and evidence (as JSON) of a job that has ended; None for one that has not."""
         stored: Any = await self._client.hmget(keys.job(job_id), ["outcome", "evidence"])
