@@ -5,6 +5,7 @@
 
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -15,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from config.embedded_valkey import ensure_running
 from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN
-from tests.harness import House, Process
+from tests.harness import House, eventually
 from worker.stores import keys
 
 SECOND_TOKEN, SECOND_SECRET = "second-token-0123456789abcdefghi"[:32], "second-secret-" + "z" * 50
@@ -71,7 +74,13 @@ class Asked:
         """What must be there in the end."""
         return set(self.kept.values()) | self.kept_rows
 
+    @property
+    def links_there(self) -> set[Link]:
+        """What was there before, and must be again after an undo."""
+        return self.links_kept | set(self.present.values()) | self.present_rows
+
     kept_rows: set[Link] = field(default_factory=set)
+    present_rows: set[Link] = field(default_factory=set)
 
 
 @dataclass
@@ -81,6 +90,8 @@ class Figures:
     jobs: int = 0
     kills: int = 0
     redis_kills: int = 0
+    full_disks: int = 0
+    demotions: int = 0  # Redis was a read-only replica for a while
     connection_kills: int = 0
     seconds: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -107,6 +118,8 @@ def run(home: Path, seed: int, jobs: int, kills: int) -> Figures:
         house.all_ended(asked.ids, timeout=300)
         figures.seconds = time.monotonic() - start
         _check(house, asked, before, figures)
+        _undo(house)
+        assert house.sandbox.links() == before | asked.links_there, "undo brings back exactly what was there"
     finally:
         house.close()
     return figures
@@ -143,13 +156,25 @@ def _storm(house: House, chance: random.Random, figures: Figures, jobs: int, kil
             workers[victim].kill()
             figures.kills += 1
             workers[victim] = house.start_worker(wait=False)
-        if portion % 7 == 3:
-            _kill_redis(house, chance, workers)
-            figures.redis_kills += 1
-        elif portion % 3 == 1:
-            house.client.client_kill_filter(skipme=True)
-            figures.connection_kills += 1
+        _disturb_redis(house, chance, figures, portion)
+        for worker in workers:
+            assert worker.popen.poll() is None, f"a worker ended by itself: {worker.text()[-3000:]}"
     return asked
+
+
+def _disturb_redis(house: House, chance: random.Random, figures: Figures, portion: int) -> None:
+    if portion % 7 == 3:
+        _kill_redis(house, chance)
+        figures.redis_kills += 1
+    elif portion % 7 == 2:
+        _fill_disk(house, chance)
+        figures.full_disks += 1
+    elif portion % 7 == 5:
+        _demote(house, chance)
+        figures.demotions += 1
+    elif portion % 3 == 1:
+        house.client.client_kill_filter(skipme=True)
+        figures.connection_kills += 1
 
 
 def _enqueue(house: House, chance: random.Random, asked: Asked, first: int, last: int) -> None:
@@ -179,16 +204,43 @@ def _enqueue_chunks(house: House, asked: Asked, rows: list[tuple[Link, str]]) ->
         chunk_id = house.push_chunk(relations, account=ACCOUNTS[number // CHUNK % 2])
         asked.chunks[chunk_id] = [fate for _, fate in portion]
         asked.kept_rows |= {link for link, fate in portion if fate == "kept"}
+        asked.present_rows |= {link for link, fate in portion if fate == "present"}
 
 
-def _kill_redis(house: House, chance: random.Random, workers: list[Process]) -> None:
+def _kill_redis(house: House, chance: random.Random) -> None:
     pid = int(house.client.info("server")["process_id"])
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     time.sleep(chance.choice((0.0, 0.5, 2.0)))
     ensure_running(house.home)
-    for worker in workers:
-        assert worker.popen.poll() is None, f"a worker ended by itself: {worker.text()[-3000:]}"
+
+
+def _fill_disk(house: House, chance: random.Random) -> None:
+    """Redis' files may not grow, as on a full disk: it refuses every write with MISCONF until there is room again."""
+    pid = int(house.client.info("server")["process_id"])
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    time.sleep(chance.uniform(0.5, 2.0))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    _wait_until_writable(house)
+
+
+def _demote(house: House, chance: random.Random) -> None:
+    """Redis is a replica, as after a failover that went elsewhere: it refuses every write with READONLY."""
+    house.client.replicaof("127.0.0.1", "1")
+    time.sleep(chance.uniform(0.5, 2.0))
+    house.client.replicaof("NO", "ONE")
+    _wait_until_writable(house)
+
+
+def _wait_until_writable(house: House) -> None:
+    def writes() -> bool:
+        try:
+            return bool(house.client.set("storm:writable", 1))
+        except redis.exceptions.ResponseError:
+            return False
+
+    eventually(writes, 30)
+    house.client.delete("storm:writable")
 
 
 def _check(house: House, asked: Asked, before: set[Link], figures: Figures) -> None:
@@ -221,6 +273,18 @@ def _check(house: House, asked: Asked, before: set[Link], figures: Figures) -> N
     _check_results(house, documents)
     _check_nothing_is_left(house)
     _check_secrets(house)
+
+
+def _undo(house: House) -> None:
+    """Bring back everything that the storm deleted, in good weather."""
+    house.sandbox.call("DELETE", "faults")
+    for account in ACCOUNTS:
+        plan = house.home / f"{account}.undo.jsonl"
+        chosen = ("--account", account, "--since", "1d", "--out", str(plan), "--because", "the storm is over")
+        planned = house.run("undo", "plan", *chosen)
+        assert planned.returncode == 0, planned.stdout + planned.stderr
+        applied = house.run("undo", "apply", str(plan), "--yes", "--max-restores", "1000000")
+        assert applied.returncode == 0, applied.stdout + applied.stderr
 
 
 def _check_rows(house: House, chunk_id: str, fates: list[str], lied_to: set[str]) -> None:
