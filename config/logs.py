@@ -3,13 +3,18 @@
 import logging
 import re
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import structlog
 
+from config.visible import visible
+
 MASK = "**"
-_URL_PASSWORD = re.compile(r"(rediss?://[^:@/\s]*:)[^@/\s]+@")
+MANY_LINES = ("exception", "stack")  # of an event
+_URL_PASSWORD = re.compile(r"((?:redis|valkey)s?://[^:@/\s]*:)[^@/\s]+@")
+SAID_EVERY = 30.0  # seconds between lines about the same lasting trouble
 
 
 class Redactor:
@@ -29,6 +34,34 @@ class Redactor:
         return {key: self.mask(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
+class Seldom:
+    """A structlog processor: a line with `seldom=WHAT` is about a trouble that lasts, and said once in a while."""
+
+    def __init__(self, every: float, clock: Callable[[], float]) -> None:
+        self._every = every
+        self._clock = clock  # seconds of any clock that only rises
+        self._said: dict[object, float] = {}
+
+    def __call__(self, logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """The line without the mark. Raises structlog.DropEvent for one that was said not long ago."""
+        what = event.pop("seldom", None)
+        if what is None:
+            return event
+        now, before = self._clock(), self._said.get(what)
+        if before is not None and now - before < self._every:
+            raise structlog.DropEvent
+        self._said[what] = now
+        return event
+
+
+def _visible(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Texts of strangers move no cursor and begin no line; JSON escapes them by itself."""
+    return {
+        key: visible(value, keep="\n\t" if key in MANY_LINES else "") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
 def configure(log_format: Literal["json", "console"], secrets: Iterable[str], level: int = logging.INFO) -> None:
     """Send the root logger's records (Celery's and ours) to stderr in one format."""
     redact = Redactor(secrets)
@@ -41,13 +74,17 @@ def configure(log_format: Literal["json", "console"], secrets: Iterable[str], le
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            Seldom(SAID_EVERY, time.monotonic),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -56,7 +93,7 @@ def configure(log_format: Literal["json", "console"], secrets: Iterable[str], le
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, *renderers],
         )
     )
     root = logging.getLogger()

@@ -9,12 +9,14 @@ import typer
 
 from gateway import operator
 from gateway.exits import CommandError, Exit
+from gateway.interrupting import uninterrupted
 from gateway.progress import progress
 from tasks.pacer import Pacer
 from worker.stores.letter import Letter
+from worker.stores.refusals import explain
 
 CAP = 500  # letters moved without --all or --max
-FASTEST_STEP = 500  # letters moved in one round trip
+FASTEST_STEP = 200  # letters moved in one script, so that a lost reply leaves no more than these in doubt
 STEPS_A_SECOND = 5.0  # when a rate is given
 Step = Callable[[Sequence[Letter]], Sequence[object]]  # moves letters; returns something for each that it moved
 
@@ -29,19 +31,19 @@ class Order:
     dry_run: bool
     yes: bool
 
-    def check(self, action: str, count: int) -> str:
+    def check(self, action: str, count: int, what: str = "letters") -> str:
         """Why it is done. Raises CommandError when nothing may be done."""
         if not self.because:
             raise CommandError(
-                Exit.BAD_INPUT, f"{count} letters; say why with --because TEXT (--dry-run only counts them)"
+                Exit.BAD_INPUT, f"{count} {what}; say why with --because TEXT (--dry-run only counts them)"
             )
         if count > self.most and not self.all:
             raise CommandError(
                 Exit.BRAKE,
-                f"{count} letters are more than {self.most}; nothing was done. Allow it with --max {count} or --all",
+                f"{count} {what} are more than {self.most}; nothing was done. Allow it with --max {count} or --all",
             )
         if count and not self.yes:
-            operator.ask(f"{action} {count} letters?")
+            operator.ask(f"{action} {count} {what}?")
         return self.because
 
 
@@ -52,7 +54,7 @@ def read_order(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> Order:
-    """The options of every command that moves letters."""
+    """The options of every command that moves letters, or rejected messages."""
     return Order(because=because, most=most, all=all_, dry_run=dry_run, yes=yes)
 
 
@@ -74,10 +76,11 @@ class Moved:
     gone: int = 0  # somebody else had moved them before
     left_out: int = 0
     stopped: bool = False  # by Ctrl-C
+    failed: str = ""  # why Redis did not answer; of the last step nobody knows how much it moved
 
 
 def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Moved:
-    """Move all letters. What is stopped goes on when it is called again. Raises CommandError when Redis goes away."""
+    """Move all letters. What is stopped goes on when it is called again."""
     moved = Moved()
     size = FASTEST_STEP if means.rate is None else max(1, min(FASTEST_STEP, int(means.rate / STEPS_A_SECOND)))
     pacer = None if means.rate is None else Pacer(means.rate)
@@ -85,18 +88,18 @@ def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Move
         with progress("letters", total) as advance:
             for some in _portioned(portions, size):
                 taken = [letter for letter in some if means.takes(letter)]
-                count = len(means.step(taken))
-                moved.count += count
-                moved.gone += len(taken) - count
-                moved.left_out += len(some) - len(taken)
+                with uninterrupted():
+                    count = len(means.step(taken))
+                    moved.count += count
+                    moved.gone += len(taken) - count
+                    moved.left_out += len(some) - len(taken)
                 advance(len(some))
                 if pacer is not None:
                     pacer.keep(len(taken))
     except KeyboardInterrupt:
         moved.stopped = True
     except redis.exceptions.RedisError as error:
-        text = f"Redis failed after {moved.count} letters: {error}; the same command goes on with the rest"
-        raise CommandError(Exit.UNREACHABLE, text) from None
+        moved.failed = str(explain(error))
     return moved
 
 

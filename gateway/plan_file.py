@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO
 
 from gateway.exits import CommandError, Exit
+from worker.stores.private_files import create_private
 from worker.unlinking.plan import PlanDraft, PlanHead, PlanRefused, PlanRow, Seen, Tally, is_sent
 from worker.unlinking.plan_format import EDITED, head_line, new_digest, read_row, row_line, seal
 from worker.unlinking.plan_format import read_head as read_head_line
@@ -84,7 +85,7 @@ class PlanWriter:
         """It appears under its name only when it is whole, and on the disk."""
         part = self._path.with_name(f"{self._path.name}.{head.id[:8]}.part")
         try:
-            with part.open("xb") as whole:
+            with create_private(part) as whole:
                 with _packing(whole, self._path) as file:
                     file.write(head_line(head))
                     for piece in self._pieces():
@@ -111,14 +112,17 @@ def read_head(path: Path) -> PlanHead:
         return read_head_line(_next_line(file))
 
 
-def rows(path: Path) -> Iterator[PlanRow]:
-    """All rows, those to be sent first.
+def rows(path: Path, checked: PlanHead | None = None) -> Iterator[PlanRow]:
+    """All rows, those to be sent first. `checked`: the head that was read before; rows below another are refused.
 
     Raises PlanRefused; of a plan that was edited or cut off at the latest when all rows are through, so do nothing with
     them before that, or call `verify` first.
     """
     with _opened(path) as file:
-        yield from _checked_rows(file, read_head_line(_next_line(file)))
+        head = read_head_line(_next_line(file))
+        if checked is not None and head != checked:
+            raise PlanRefused(f"{EDITED}: another plan has taken its place since it was looked at; apply it anew")
+        yield from _checked_rows(file, head)
 
 
 def verify(path: Path) -> PlanHead:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from sandbox.actions import ACTION_PREFIX, Result, kind_of, run
 from sandbox.auth import Checker, find_account
+from sandbox.echo import Sent, echo_instead, echo_into
 from sandbox.envelope import answer, request_error
 from sandbox.faults import Faults, Rule
 from sandbox.options import SandboxAccount, SandboxOptions
@@ -101,6 +102,8 @@ class Api:
                 return web.Response(status=403, text=HTML, content_type="text/html")
             case "redirect_302":
                 return web.Response(status=302, headers={"Location": "/elsewhere"})
+            case "echo":
+                return echo_instead(rule.params, Sent(await request.read(), self.options.accounts))
             case "slow":
                 await asyncio.sleep(float(rule.params.get("seconds", 1)))
             case "hang_before" | "reset_before":
@@ -171,6 +174,8 @@ class Api:
         kind = rule.kind if rule else ""
         params = rule.params if rule else {}
         _spoil_results(kind, params, body)
+        if kind == "echo":
+            echo_into(params, Sent(await request.read(), self.options.accounts), body)
         data = json.dumps(body).encode()
         match kind:
             case "hang_after" | "reset_after" if rule is not None:

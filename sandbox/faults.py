@@ -37,6 +37,7 @@ KINDS: Mapping[str, str] = {
     "wrong_shape": "the work is done, the answer has none of the documented shapes",
     "redirect_302": "HTTP 302 to another address",
     "forbidden_403": "HTTP 403 from the web tier",
+    "echo": "the answer repeats the request: params.what, params.writing, params.where, params.code (sandbox/echo.py)",
 }
 MATCHES = ("relationtype", "parentid", "childid", "action", "account")
 

@@ -27,6 +27,7 @@ def test_every_row_of_a_chunk_ends_as_a_job_of_its_own_would(house: House) -> No
     app = Celery(broker=house.redis_url, backend=house.redis_url)
     sent = app.send_task("unlinker.unlink_many", kwargs={"relations": rows, "run": "r1", "first_row": 2}, queue="bulk")
     result = sent.get(timeout=30)
+    assert result.pop("ended_at")
     assert {name: count for name, count in result.items() if count} == {
         "outcome": "done",
         "run": "r1",
@@ -88,7 +89,7 @@ def test_no_row_is_lost_or_run_twice_when_workers_are_killed(house: House) -> No
     house.start_worker()
     documents = house.all_ended(chunks)
     assert sum(document["unlinked"] for document in documents.values()) == 1500
-    assert house.rows(*chunks) == b"u" * 1500
+    assert set(house.rows(*chunks)) <= set(b"uv"), "v: its worker died, and nobody knows what became of the request"
     assert not set(links) & house.sandbox.links()
     assert house.sandbox.call("GET", "stats")["deleted_twice"] == []
     eventually(lambda: house.client.hlen(keys.CLAIMED) == 0)

@@ -50,6 +50,7 @@ class Deed:
             "reason": intended.reason,
             "run": intended.run,
             "row": intended.row,
+            "by": ended and ended.by,
         }
 
 
@@ -74,7 +75,7 @@ class Wanted:
         """Whether an intent is meant; the times are looked at elsewhere."""
         relation = intended.relation
         return (
-            (self.job is None or self.job in (intended.id, intended.id.rpartition(":")[0]))
+            self.job in (None, intended.id, intended.chunk)
             and self.run in (None, intended.run)
             and self.account in (None, intended.account)
             and self.relationtype in (None, relation.relationtype)

@@ -41,6 +41,14 @@ class RunTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """What one process holds for a while, as it stands in Redis."""
+
+    key: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
     """How far a run was at a moment."""
 
@@ -142,8 +150,11 @@ class Runs:
             words: list[Word] = [LOADING_KEPT, *(word for chunk in packed.items() for word in chunk)]
             run_now(self._client, Call("run_store", [keys.run(terms.id), _rows_key(terms)], words))
 
-    def open(self, terms: RunTerms) -> str:
-        """Let the workers begin: started, exists, missing (rows are not all stored), or who has the account."""
+    def open(self, terms: RunTerms, lease: Lease | None = None) -> str:
+        """Let the workers begin: started, exists, missing (rows are not all stored), lost, or who has the account.
+
+        `lease`: what the caller must hold at that moment; lost is the answer if it does not.
+        """
         names = [
             keys.run(terms.id),
             keys.RUNS,
@@ -151,7 +162,9 @@ class Runs:
             keys.run_slot(terms.account),
             _rows_key(terms),
         ]
-        arguments: list[Word] = [terms.id, terms.layout.chunks, *_words(terms)]
+        if lease is not None:
+            names.append(lease.key)
+        arguments: list[Word] = [terms.id, terms.layout.chunks, lease.token if lease else "", *_words(terms)]
         return str(run_now(self._client, Call("run_open", names, arguments)).decode())
 
     def steer(
@@ -163,6 +176,15 @@ class Runs:
         arguments: list[Word] = [str(target), why, by, bound, *sorted(sources)]
         moved, state = run_now(self._client, Call("run_steer", [keys.run(run_id)], arguments))
         return bool(moved), state.decode()
+
+    def forget(self, run_id: str) -> bool:
+        """Whether something was left of a run whose record is gone; now nothing is, and it holds no account."""
+        pipeline = self._client.pipeline()
+        pipeline.zrem(keys.RUNS, run_id)
+        pipeline.srem(keys.RUNS_OPEN, run_id)
+        pipeline.srem(keys.PARKING_RUNS, run_id)
+        pipeline.delete(keys.parked_run(run_id))
+        return any(pipeline.execute())
 
     def get(self, run_id: str) -> Run | None:
         """A run, or None."""
@@ -180,6 +202,8 @@ class Runs:
         """The run that has this account."""
         value: Any = self._client.get(keys.run_slot(account))
         if value is None or not self._client.sismember(keys.RUNS_OPEN, value.decode()):
+            return None
+        if not self._client.exists(keys.run(value.decode())):
             return None
         return str(value.decode())
 
@@ -215,9 +239,10 @@ class Runs:
                 yield from unpack(packed)
 
 
-def row_of(relation: Relation) -> Row:
-    """A row as the tasks take it."""
-    return [relation.relationtype, relation.parentid, relation.childid]
+def row_of(relation: Relation, *, seen: bool = False) -> Row:
+    """A row as the tasks take it. `seen`: whoever planned its deletion saw it there."""
+    row = [relation.relationtype, relation.parentid, relation.childid]
+    return [*row, True] if seen else row
 
 
 def pack(rows: Sequence[Row]) -> bytes:
