@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.load import Figures, push_singles, until_done, wanted
 from benchmarks.stage import cpu_seconds, resident_mb, stage, wait_until
 
-IDLE = 20.0  # seconds
+IDLE = 10.0  # seconds
 
 
 def accounts(jobs: int, count: int) -> Figures:

@@ -92,6 +92,7 @@ class Stage:
         with suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
         worker.wait(10)
+        self.workers.remove(worker)
 
     def _ours(self, settings: dict[str, object]) -> dict[str, str]:
         chosen = {
@@ -156,7 +157,7 @@ def stage(latency_ms: float = 50) -> Iterator[Stage]:
         yield found
     finally:
         if found is not None:
-            for worker in found.workers:
+            for worker in list(found.workers):
                 found.kill(worker)
         api.kill()
         api.wait(10)
