@@ -9,7 +9,7 @@ from common import unlink_many
 app.conf.worker_prefetch_multiplier = 100  # of 16 threads: each may have its batch, and the next ones fill up
 
 
-@app.task(name="unlink_batch", base=Batches, flush_every=50, flush_interval=0.05)
+@app.task(name="unlink_batch", base=Batches, flush_every=50, flush_interval=0.2)
 def unlink_batch(requests: list[SimpleRequest]) -> None:
     words = run(unlink_many([request.args for request in requests]))
     for request, word in zip(requests, words, strict=True):
