@@ -8,7 +8,10 @@ from typing import Literal
 
 import structlog
 
+from config.visible import visible
+
 MASK = "**"
+MANY_LINES = ("exception", "stack")  # of an event
 _URL_PASSWORD = re.compile(r"(rediss?://[^:@/\s]*:)[^@/\s]+@")
 
 
@@ -29,6 +32,14 @@ class Redactor:
         return {key: self.mask(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
+def _visible(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Texts of strangers move no cursor and begin no line; JSON escapes them by itself."""
+    return {
+        key: visible(value, keep="\n\t" if key in MANY_LINES else "") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
 def configure(log_format: Literal["json", "console"], secrets: Iterable[str], level: int = logging.INFO) -> None:
     """Send the root logger's records (Celery's and ours) to stderr in one format."""
     redact = Redactor(secrets)
@@ -41,10 +52,10 @@ def configure(log_format: Literal["json", "console"], secrets: Iterable[str], le
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -56,7 +67,7 @@ def configure(log_format: Literal["json", "console"], secrets: Iterable[str], le
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, *renderers],
         )
     )
     root = logging.getLogger()

@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     max_attempts: int = Field(5, ge=1, le=100)
     visibility_timeout: float = Field(30.0, ge=3, le=3600)  # lease of a claimed job; renewed every third of it
     verify: Literal["ambiguous", "always"] = "ambiguous"
+    read_lag: float = Field(60.0, ge=0, le=3600)  # how long reads may go on showing a deleted link
+    look_first: bool = False  # true: every link is looked at before it is deleted, so that its end says who removed it
     require_proof: bool = False  # true: an absence nobody can vouch for is a dead letter
     keep_confirmation: bool = False  # true: an appointment's participant is unlinked only once its status is saved
 

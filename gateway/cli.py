@@ -24,6 +24,7 @@ from gateway.commands import (
 )
 from gateway.exits import CommandError, Exit
 from gateway.output import note
+from worker.stores.nights import NightLost
 from worker.unlinking.plan import PlanRefused
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -94,6 +95,9 @@ def run(arguments: list[str]) -> int:
     except CommandError as error:
         note(str(error))
         return error.code
+    except NightLost as error:
+        note(f"{error}; `unlinker reconcile status` tells how it stands")
+        return Exit.NOT_ALL_SUCCEEDED
     except redis.exceptions.RedisError as error:
         note(f"Redis cannot be reached: {error}; start it, or check UNLINKER_REDIS_URL (`unlinker doctor` tells more)")
         return Exit.UNREACHABLE

@@ -97,6 +97,8 @@ def runtime_options(settings: Settings, urls: Urls) -> RuntimeOptions:
             verify_always=settings.verify == "always",
             require_proof=settings.require_proof,
             keep_confirmation=settings.keep_confirmation,
+            read_lag=settings.read_lag,
+            look_first=settings.look_first,
         ),
         keep=keep_rules(settings),
         archive_dir=settings.archive_dir,

@@ -1,7 +1,6 @@
 """Documents to CSV or JSONL with stable columns."""
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,12 +9,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from config.visible import json_text, tame
 from gateway.exits import CommandError, Exit
+from worker.stores.private_files import open_private
 
 if TYPE_CHECKING:
     import _csv  # the type of csv.writer has no other name before Python 3.13
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets would run
+# what spreadsheets would run; some take the full-width signs for the others
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class Format(StrEnum):
@@ -41,7 +43,7 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
         return
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with open_private(part) as file:
             yield file
         part.replace(path)
     except OSError as error:
@@ -60,7 +62,7 @@ def write_documents(sink: Sink, columns: Sequence[str], documents: Iterable[Mapp
             if sink.format is Format.CSV:
                 table.writerow([cell(document.get(name)) for name in columns])
             else:
-                file.write(json.dumps({name: document.get(name) for name in columns}, ensure_ascii=False) + "\n")
+                file.write(json_text({name: document.get(name) for name in columns}) + "\n")
     return count
 
 
@@ -70,9 +72,12 @@ def csv_writer(file: TextIO) -> "_csv.Writer":
 
 
 def cell(value: object) -> object:
-    """A value as CSV files have it; texts come from outside, and no spreadsheet shall run them."""
+    """A value as CSV files have it; texts come from outside, and neither spreadsheet nor terminal shall obey them.
+
+    Done twice it is as done once, so that a row can be planned from our file, fail again, and be written again.
+    """
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return "'" + value
-    return value
+        return json_text(value)
+    if not isinstance(value, str):
+        return value
+    return "'" + tame(value) if value.startswith(FORMULA) else tame(value)

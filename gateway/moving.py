@@ -9,12 +9,13 @@ import typer
 
 from gateway import operator
 from gateway.exits import CommandError, Exit
+from gateway.interrupting import uninterrupted
 from gateway.progress import progress
 from tasks.pacer import Pacer
 from worker.stores.letter import Letter
 
 CAP = 500  # letters moved without --all or --max
-FASTEST_STEP = 500  # letters moved in one round trip
+FASTEST_STEP = 200  # letters moved in one script, so that a lost reply leaves no more than these in doubt
 STEPS_A_SECOND = 5.0  # when a rate is given
 Step = Callable[[Sequence[Letter]], Sequence[object]]  # moves letters; returns something for each that it moved
 
@@ -74,10 +75,11 @@ class Moved:
     gone: int = 0  # somebody else had moved them before
     left_out: int = 0
     stopped: bool = False  # by Ctrl-C
+    failed: str = ""  # why Redis did not answer; of the last step nobody knows how much it moved
 
 
 def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Moved:
-    """Move all letters. What is stopped goes on when it is called again. Raises CommandError when Redis goes away."""
+    """Move all letters. What is stopped goes on when it is called again."""
     moved = Moved()
     size = FASTEST_STEP if means.rate is None else max(1, min(FASTEST_STEP, int(means.rate / STEPS_A_SECOND)))
     pacer = None if means.rate is None else Pacer(means.rate)
@@ -85,18 +87,18 @@ def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Move
         with progress("letters", total) as advance:
             for some in _portioned(portions, size):
                 taken = [letter for letter in some if means.takes(letter)]
-                count = len(means.step(taken))
-                moved.count += count
-                moved.gone += len(taken) - count
-                moved.left_out += len(some) - len(taken)
+                with uninterrupted():
+                    count = len(means.step(taken))
+                    moved.count += count
+                    moved.gone += len(taken) - count
+                    moved.left_out += len(some) - len(taken)
                 advance(len(some))
                 if pacer is not None:
                     pacer.keep(len(taken))
     except KeyboardInterrupt:
         moved.stopped = True
     except redis.exceptions.RedisError as error:
-        text = f"Redis failed after {moved.count} letters: {error}; the same command goes on with the rest"
-        raise CommandError(Exit.UNREACHABLE, text) from None
+        moved.failed = str(error)
     return moved
 
 

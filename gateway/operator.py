@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from config.visible import visible
 from gateway.exits import CommandError, Exit
 
 
@@ -23,5 +24,5 @@ def ask(question: str) -> None:
     """Go on only if the answer is yes. Raises CommandError where nobody can answer, and when the answer is no."""
     if not sys.stdin.isatty():
         raise CommandError(Exit.BAD_INPUT, f"{question} Nobody can answer here: say --yes")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(visible(question), err=True):
         raise CommandError(Exit.BRAKE, "nothing was done")

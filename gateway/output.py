@@ -1,12 +1,13 @@
 """What commands print: one JSON document, or tables and lines for people. Plain when not a terminal."""
 
-import json
 import sys
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from config.visible import json_text, visible
 
 OUTCOME_STYLE = {
     "unlinked": "green",
@@ -34,17 +35,19 @@ def ago(moment: object, now: float) -> str:
 
 def print_json(document: object) -> None:
     """One JSON document, and nothing else, on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(document, indent=2) + "\n")
 
 
 def note(message: str) -> None:
     """A line for people, on stderr, so that stdout stays clean."""
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{visible(message)}\n")
 
 
 def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on stdout; outcomes and statuses in their colours."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        title=title and Text(visible(title)), title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -56,13 +59,11 @@ def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequen
 
 
 def _text(cell: object) -> str:
-    """Texts come from strangers: what a terminal might obey is shown, not sent."""
-    text = "" if cell is None else str(cell)
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return "" if cell is None else visible(str(cell))
 
 
 JOB_COLUMNS = (
-    *("id", "relationtype", "parentid", "childid", "rows", "status", "outcome", "reason", "code", "message"),
+    *("id", "relationtype", "parentid", "childid", "rows", "status", "outcome", "by", "reason", "code", "message"),
     *("unlinked", "already_absent", "dead", "expired"),
 )
 

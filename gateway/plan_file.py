@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO
 
 from gateway.exits import CommandError, Exit
+from worker.stores.private_files import create_private
 from worker.unlinking.plan import PlanDraft, PlanHead, PlanRefused, PlanRow, Seen, Tally, is_sent
 from worker.unlinking.plan_format import EDITED, head_line, new_digest, read_row, row_line, seal
 from worker.unlinking.plan_format import read_head as read_head_line
@@ -84,7 +85,7 @@ class PlanWriter:
         """It appears under its name only when it is whole, and on the disk."""
         part = self._path.with_name(f"{self._path.name}.{head.id[:8]}.part")
         try:
-            with part.open("xb") as whole:
+            with create_private(part) as whole:
                 with _packing(whole, self._path) as file:
                     file.write(head_line(head))
                     for piece in self._pieces():

@@ -12,9 +12,10 @@ from config.settings import Settings
 from gateway.exits import CommandError, Exit
 from gateway.plan_file import read_head, rows
 from worker.stores.audit import Act, Audit
-from worker.stores.runs import Row, Runs, RunTerms, row_of
+from worker.stores.nights import NightLost
+from worker.stores.runs import Lease, Row, Runs, RunTerms, row_of
 from worker.unlinking.brakes import Brakes, count_going, excesses
-from worker.unlinking.plan import Action, PlanHead, PlanRefused, PlanRow, is_sent
+from worker.unlinking.plan import Action, PlanHead, PlanRefused, PlanRow, Standing, is_sent
 from worker.unlinking.runs import Layout, RunState
 from worker.unlinking.type_rules import TypeRules
 
@@ -112,10 +113,12 @@ class Launch:
         for _ in checked:  # to its end, where an edit since the check would show
             pass
 
-    def start(self, order: Order, head: PlanHead) -> str:
-        """Let the workers begin; the run's id. Raises CommandError."""
+    def start(self, order: Order, head: PlanHead, lease: Lease | None = None) -> str:
+        """Let the workers begin; the run's id. Raises CommandError, and NightLost when `lease` is no longer ours."""
         terms = self._terms(order, head)
-        word = self.runs.open(terms)
+        word = self.runs.open(terms, lease)
+        if word == "lost":
+            raise NightLost(f"nothing was started: the {head.source} is looked after by somebody else")
         if word == "missing":
             raise CommandError(Exit.UNREACHABLE, "the run's rows were lost on the way to Redis; apply the plan again")
         if word not in ("started", "exists"):
@@ -161,7 +164,7 @@ def _checked(path: Path) -> Iterator[PlanRow]:
 
 
 def _row(row: PlanRow) -> Row:
-    found = row_of(row.relation)
+    found = row_of(row.relation, seen=row.standing is Standing.PRESENT)
     return found if row.confirmation is None else [*found, row.confirmation]
 
 

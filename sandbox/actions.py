@@ -106,7 +106,7 @@ def _delete(state: State, options: SandboxOptions, parameters: Mapping[str, Any]
         return _error(options.absent_code, link[1]) if options.absent_code else _success(options)
     if link in state.undeletable or link[0] in state.undeletable_types or link[0] in READ_ONLY_TYPES:
         return _error(options.undeletable_code, link[1])
-    state.delete(link)
+    state.delete(link, options.read_lag_s)
     result = _success(options)
     result.effect = "deleted"
     return result

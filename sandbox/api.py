@@ -13,6 +13,7 @@ from aiohttp import web
 
 from sandbox.actions import ACTION_PREFIX, Result, kind_of, run
 from sandbox.auth import Checker, find_account
+from sandbox.echo import Sent, echo_instead, echo_into
 from sandbox.envelope import answer, request_error
 from sandbox.faults import Faults, Rule
 from sandbox.options import SandboxAccount, SandboxOptions
@@ -20,6 +21,7 @@ from sandbox.state import LoggedAction, LoggedRequest, State
 
 HTML = "<!DOCTYPE html><html><head><title>Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 LIES = {"delete": (168, "Entry could not be deleted"), "create": (78, "Entry could not be created")}
+SERVER_FAULTS = ("throttle_429", "unavailable_503", "bad_gateway_502", "html_200", "forbidden_403", "reset_before")
 Actions = Sequence[Mapping[str, Any]]
 
 
@@ -55,6 +57,7 @@ class Api:
         logged = self.state.arrived(name)
         rule = self.faults.draw(actions, name) if actions else None
         logged.fault = rule.kind if rule else None
+        self._work_unseen(document, actions, account, rule, logged)
         early = await self._early_fault(request, rule, name)
         if early is not None:
             logged.http_status = early.status
@@ -63,6 +66,23 @@ class Api:
         if self.options.latency_ms:
             await asyncio.sleep(self.options.latency_ms / 1000)
         return await self._send(request, body, rule)
+
+    def _work_unseen(
+        self,
+        document: dict[str, Any] | None,
+        actions: Actions,
+        account: SandboxAccount | tuple[int, str],
+        rule: Rule | None,
+        logged: LoggedRequest,
+    ) -> None:
+        """Work whose answer nobody gets: done before a server's error, long after it, or once before a second time."""
+        if rule is None or not isinstance(account, SandboxAccount):
+            return
+        if (rule.kind in SERVER_FAULTS and rule.params.get("done")) or rule.kind == "doubled":
+            self._work(document, actions, account, rule, logged)
+        if rule.kind in SERVER_FAULTS and rule.params.get("done_after") is not None:
+            later = float(rule.params["done_after"])
+            asyncio.get_running_loop().call_later(later, self._work, document, actions, account, rule, logged)
 
     async def _early_fault(self, request: web.Request, rule: Rule | None, account: str | None) -> web.Response | None:
         """Faults that keep the work from being done."""
@@ -82,6 +102,8 @@ class Api:
                 return web.Response(status=403, text=HTML, content_type="text/html")
             case "redirect_302":
                 return web.Response(status=302, headers={"Location": "/elsewhere"})
+            case "echo":
+                return echo_instead(rule.params, Sent(await request.read(), self.options.accounts))
             case "slow":
                 await asyncio.sleep(float(rule.params.get("seconds", 1)))
             case "hang_before" | "reset_before":
@@ -152,6 +174,8 @@ class Api:
         kind = rule.kind if rule else ""
         params = rule.params if rule else {}
         _spoil_results(kind, params, body)
+        if kind == "echo":
+            echo_into(params, Sent(await request.read(), self.options.accounts), body)
         data = json.dumps(body).encode()
         match kind:
             case "hang_after" | "reset_after" if rule is not None:

@@ -76,12 +76,14 @@ class Control:
         }
         return web.json_response({"links": len(state.links)})
 
-    async def delete_links(self, _: web.Request) -> web.Response:
-        """Remove all links, without a trace in the counters."""
-        for link in list(self._api.state.links):
-            self._api.state.remove(link)
-        self._api.state.undeletable.clear()
-        return web.json_response({"links": 0})
+    async def delete_links(self, request: web.Request) -> web.Response:
+        """Remove all links, or those of a list as `put_links` takes it, without a trace in the counters."""
+        state = self._api.state
+        chosen = [_link(each) for each in await read_json(request)] if request.can_read_body else list(state.links)
+        for link in chosen:
+            state.remove(link)
+        state.undeletable -= set(chosen)
+        return web.json_response({"links": len(state.links)})
 
     async def generate_links(self, request: web.Request) -> web.Response:
         """Many links: {relationtype, parents, children_per_parent, first_parent?, first_child?}."""

@@ -1,6 +1,7 @@
 """Faults on demand: rules that spoil the requests they match, for so many times, with some probability."""
 
 import random
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 from sandbox.actions import ACTION_PREFIX, kind_of
 
 KINDS: Mapping[str, str] = {
-    "throttle_429": "HTTP 429; params: retry_after (text, left out if absent)",
-    "unavailable_503": "HTTP 503; params: retry_after",
-    "bad_gateway_502": "HTTP 502 with an HTML page",
+    "throttle_429": "HTTP 429; params: retry_after (text, left out if absent), done, done_after",
+    "unavailable_503": "HTTP 503; params: retry_after, done, done_after",
+    "bad_gateway_502": "HTTP 502 with an HTML page; params: done (the work is done all the same), done_after (so many"
+    " seconds after the answer)",
+    "doubled": "a proxy delivers the request twice: the work is done twice, the second answer is sent",
     "html_200": "an HTML page with HTTP 200",
     "hang_before": "no answer for params.seconds, nothing done, then the connection is closed",
     "hang_after": "the work is done, no answer for params.seconds, then the connection is closed",
-    "reset_before": "connection reset, nothing done",
+    "reset_before": "connection reset, nothing done; params: done_after",
     "reset_after": "connection reset, the work is done",
     "cut_body": "the work is done, the answer ends after params.bytes",
     "drop_results": "the work is done, the last params.count results are missing",
@@ -34,6 +37,7 @@ KINDS: Mapping[str, str] = {
     "wrong_shape": "the work is done, the answer has none of the documented shapes",
     "redirect_302": "HTTP 302 to another address",
     "forbidden_403": "HTTP 403 from the web tier",
+    "echo": "the answer repeats the request: params.what, params.writing, params.where, params.code (sandbox/echo.py)",
 }
 MATCHES = ("relationtype", "parentid", "childid", "action", "account")
 
@@ -51,13 +55,14 @@ class Rule:
     probability: float = 1.0
     match: dict[str, Any] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
+    lasts: float | None = None  # seconds that it is in force, from when it was added; None: for ever
 
     @classmethod
     def from_document(cls, document: object) -> "Rule":
         """From JSON. Raises BadRule."""
         if not isinstance(document, dict):
             raise BadRule("a rule must be an object")
-        unknown = set(document) - {"kind", "times", "probability", "match", "params"}
+        unknown = set(document) - {"kind", "times", "probability", "match", "params", "lasts"}
         if unknown:
             raise BadRule(f"{sorted(unknown)[0]!r} is no field of a rule")
         kind, times = document.get("kind"), document.get("times", 1)
@@ -73,7 +78,10 @@ class Rule:
         params = document.get("params", {})
         if not isinstance(params, dict):
             raise BadRule("params must be an object")
-        return cls(str(kind), times, float(probability), match, params)
+        lasts = document.get("lasts")
+        if lasts is not None and (isinstance(lasts, bool) or not isinstance(lasts, int | float) or lasts <= 0):
+            raise BadRule("lasts must be seconds above 0, or null for ever")
+        return cls(str(kind), times, float(probability), match, params, lasts)
 
     def matches(self, action: Mapping[str, Any], account: str | None) -> bool:
         """Whether an action of an account is meant."""
@@ -99,15 +107,20 @@ class Faults:
 
     def __init__(self, seed: int = 0) -> None:
         self._rules: list[Rule] = []
+        self._ends: dict[int, float] = {}  # id() of a rule that lasts -> when it ends, on the monotonic clock
         self._random = random.Random(seed)  # noqa: S311  # faults are to be repeatable, not secret
 
     def add(self, rules: Iterable[Rule]) -> None:
         """Put rules at the end."""
-        self._rules += rules
+        for rule in rules:
+            self._rules.append(rule)
+            if rule.lasts is not None:
+                self._ends[id(rule)] = time.monotonic() + rule.lasts
 
     def clear(self) -> None:
         """No more faults."""
         self._rules.clear()
+        self._ends.clear()
 
     def documents(self) -> list[dict[str, Any]]:
         """The rules for people."""
@@ -115,7 +128,7 @@ class Faults:
 
     def draw(self, actions: Sequence[Mapping[str, Any]], account: str | None) -> Rule | None:
         """The fault of this request, if any; uses up one of its times."""
-        for rule in self._rules:
+        for rule in self._in_force():
             if not any(rule.matches(action, account) for action in actions):
                 continue
             if rule.probability < 1 and self._random.random() >= rule.probability:
@@ -123,6 +136,16 @@ class Faults:
             if rule.times is not None:
                 rule.times -= 1
                 if rule.times == 0:
-                    self._rules.remove(rule)
+                    self._forget(rule)
             return rule
         return None
+
+    def _in_force(self) -> list[Rule]:
+        now = time.monotonic()
+        for rule in [rule for rule in self._rules if self._ends.get(id(rule), now) < now]:
+            self._forget(rule)
+        return list(self._rules)
+
+    def _forget(self, rule: Rule) -> None:
+        self._rules = [each for each in self._rules if each is not rule]
+        self._ends.pop(id(rule), None)

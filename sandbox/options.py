@@ -38,6 +38,7 @@ class SandboxOptions:
     delete_success_shape: Literal["record", "no_element", "no_records"] = "record"  # facts 2.2 [I]
     read_absent: Literal["missing", "empty"] = "missing"  # how an id without links shows. Facts 6.1 [O]
     read_nothing: Literal["object", "list"] = "object"  # {} or [] when no id has links. Facts 6.1 [I]
+    read_lag_s: float = 0.0  # seconds that reads go on showing a deleted link. Facts 7.5 [U]
     create_existing_code: int = 0  # create of a link that is there. Facts 6.2 [U]
     create_success_shape: Literal["no_records", "record"] = "no_records"  # facts 6.2 [U]
     appointment_addresses: Literal["list", "map", "missing"] = "list"  # facts 6.2 [D]; a map with gaps 7.1 [O]

@@ -104,6 +104,7 @@ class State:
         self.most_in_flight = 0
         self._by_parent: dict[tuple[str, int], set[int]] = defaultdict(set)
         self._by_child: dict[tuple[str, int], set[int]] = defaultdict(set)
+        self._lingering: deque[tuple[float, Link]] = deque()  # deleted, yet shown by reads until then (monotonic)
 
     def add(self, links: Iterable[Link]) -> None:
         """Make links."""
@@ -115,16 +116,30 @@ class State:
 
     def remove(self, link: Link) -> None:
         """Unmake one link."""
-        kind, parentid, childid = link
         self.links.discard(link)
         self.confirmations.pop(link, None)
+        self._hide(link)
+
+    def _hide(self, link: Link) -> None:
+        kind, parentid, childid = link
         self._by_parent[kind, parentid].discard(childid)
         self._by_child[kind, childid].discard(parentid)
 
-    def delete(self, link: Link) -> None:
-        """Unmake a link for an API call."""
-        self.remove(link)
+    def delete(self, link: Link, read_lag: float = 0.0) -> None:
+        """Unmake a link for an API call. `read_lag`: seconds that reads go on showing it."""
         self.deleted[link] += 1
+        if read_lag <= 0:
+            self.remove(link)
+            return
+        self.links.discard(link)
+        self.confirmations.pop(link, None)
+        self._lingering.append((time.monotonic() + read_lag, link))
+
+    def _let_lag_end(self) -> None:
+        while self._lingering and self._lingering[0][0] <= time.monotonic():
+            _, link = self._lingering.popleft()
+            if link not in self.links:  # it may have been made anew
+                self._hide(link)
 
     def create(self, link: Link, confirmation: str | None) -> None:
         """Make a link for an API call."""
@@ -144,10 +159,12 @@ class State:
         """What an account may see below a parent."""
         if self.hides(kind, parentid):
             return []
+        self._let_lag_end()
         return sorted(self._by_parent.get((kind, parentid), ()))
 
     def parents(self, kind: str, childid: int) -> list[int]:
         """What an account may see above a child."""
+        self._let_lag_end()
         return sorted(p for p in self._by_child.get((kind, childid), ()) if not self.hides(kind, p))
 
     def hides(self, kind: str, parentid: int) -> bool:

@@ -7,7 +7,7 @@ from celery import Celery
 from kombu import Queue
 
 from tasks.reconcile import Reconcile, Reconciler
-from tasks.redrive import Redrive
+from tasks.redrive import Redrive, Teller
 from tasks.undo import NAME as UNDO
 from tasks.undo import Undo
 from tasks.unlink import NAME as UNLINK
@@ -31,6 +31,7 @@ class UnlinkerApp(Celery):
 
     runtime: Runtime
     reconciler: Reconciler | None = None  # who looks after nights; set by who makes the app
+    teller: Teller | None = None  # who tells people; as above
 
 
 TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo, Redrive, Reconcile)

@@ -4,21 +4,27 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
+
+import structlog
+from redis.exceptions import RedisError
 
 from tasks.housekeeping import Housekeeping, Patience
 from tasks.redriving import Redriver
 from tasks.replay import Replayer
 from worker.engine.coroutine_task import CoroutineTask
 from worker.engine.runtime import Runtime
-from worker.stores.archive import Archive
+from worker.engine.threads import in_thread
+from worker.stores.archive import Archive, ArchiveUnwritable
 from worker.stores.clearing import Clearing
 from worker.stores.connecting import connect
 from worker.stores.dead_letters import DeadLetters
 from worker.stores.wishes import Wishes
 from worker.unlinking.redriving import RedrivePolicy
 
+log = structlog.get_logger(__name__)
 NAME = "unlinker.redrive"
+TELL_FOR = 60.0  # seconds until telling somebody is given up
 PASS = 45.0  # seconds a pass may take, less than its lease; what is left is the next one's
 
 
@@ -29,7 +35,28 @@ class Redrive(CoroutineTask):
 
     async def body(self, runtime: Runtime, request: Mapping[str, Any]) -> object:
         """In a thread of its own: the stores of this are without a loop."""
-        return await asyncio.to_thread(_keep_house, runtime)
+        try:
+            return await asyncio.to_thread(_keep_house, runtime)
+        except ArchiveUnwritable as error:
+            teller: Teller | None = self.app.teller
+            if teller is not None:
+                await _tell(teller, str(error))
+            raise
+
+
+class Teller(Protocol):
+    """Who tells people; blocks."""
+
+    def tell(self, name: str, title: str, text: str) -> None:
+        """Something needs a person. `name`: what it is, so that it is told once in a while only."""
+
+
+async def _tell(teller: Teller, why: str) -> None:
+    title = "old dead letters and journal entries stay: they cannot be archived, and Redis fills up"
+    try:
+        await in_thread(lambda: teller.tell("archive", title, why), TELL_FOR)
+    except (RedisError, TimeoutError) as error:
+        log.warning("nobody was told", title=title, why=str(error))
 
 
 def _keep_house(runtime: Runtime) -> dict[str, object]:

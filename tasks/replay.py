@@ -1,5 +1,6 @@
 """Dead letters as new jobs."""
 
+import json
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -9,6 +10,7 @@ from worker.stores import keys
 from worker.stores.letter import Letter
 from worker.stores.records import Fields
 from worker.stores.wishes import Accepted, Wish, Wishes
+from worker.unlinking.attribution import By, Known, pack
 from worker.unlinking.job import Job
 
 BULK = keys.QUEUES[2]
@@ -60,6 +62,8 @@ class Replayer:
             confirmation=letter.confirmation,
         )
         extra: Fields = {"replay_of": letter.id, "replays": letter.replays + 1, "redrives": redrives}
+        if letter.by is By.UNKNOWN:  # what may have been ours stays so, whatever the new job is answered
+            extra["known"] = json.dumps(pack(Known(forgotten=True)))
         if letter.run is not None:
             extra |= {name: letter.record[name] for name in ("run", "row") if name in letter.record}
         if job.restore:

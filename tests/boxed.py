@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN, SandboxOptions
@@ -19,6 +20,20 @@ from worker.onoffice.transport import HttpReply, Transport
 from worker.unlinking.decisions import Decision, End, Ticket
 from worker.unlinking.job import Job, Relation
 from worker.unlinking.outcome import Outcome
+
+
+class Clock:
+    """Goes on by what jobs wait, and else stands still."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        """Unix seconds."""
+        return self.now
+
+
+CLOCK = Clock()
 
 
 class Request:
@@ -85,7 +100,7 @@ class Boxed:
     async def call(self, actions: Sequence[Action]) -> Reply:
         """One request."""
         self.calls.append(actions)
-        return await self._client.call_once(actions)
+        return await self._client.call_once(actions, nullcontext)
 
 
 Run = Callable[[Sequence[Ticket]], Awaitable[dict[str, Decision]]]
@@ -100,11 +115,13 @@ def to_the_end(run: Run, tickets: Sequence[Ticket], rounds: int = 40) -> dict[st
         decisions = asyncio.run(_run(run, waiting))
         assert set(decisions) == {ticket.job.id for ticket in waiting}
         ended |= {job_id: found.outcome for job_id, found in decisions.items() if isinstance(found, End)}
-        waiting = [
-            next_ticket(ticket, decisions[ticket.job.id], chance)[0]
+        postponed = [
+            next_ticket(ticket, decisions[ticket.job.id], chance)
             for ticket in waiting
             if not isinstance(decisions[ticket.job.id], End)
         ]
+        waiting = [ticket for ticket, _, _ in postponed]
+        CLOCK.now += max((seconds for _, _, seconds in postponed), default=0.0)
         if not waiting:
             return ended
     raise AssertionError(f"{len(waiting)} jobs go round for ever: {waiting[0]}")

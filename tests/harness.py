@@ -136,7 +136,8 @@ class House:
     def environment(self, **settings: str) -> dict[str, str]:
         """The environment of our processes, and nothing of the caller's settings."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("UNLINKER_")}
-        ours = {"UNLINKER_REDIS_URL": self.redis_url, "UNLINKER_VISIBILITY_TIMEOUT": "3", **self.settings, **settings}
+        short = {"UNLINKER_VISIBILITY_TIMEOUT": "3", "UNLINKER_READ_LAG": "2"}  # tests wait for them
+        ours = {"UNLINKER_REDIS_URL": self.redis_url, **short, **self.settings, **settings}
         return clean | {"PYTHONPATH": str(ROOT)} | ours
 
     def start(self, *command: str, **settings: str) -> Process:

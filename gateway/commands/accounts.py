@@ -9,9 +9,10 @@ import typer
 from config.accounts import load_accounts
 from config.settings import load_settings
 from gateway import operator
-from gateway.checks import check_credentials
-from gateway.composition import connect, find_urls
+from gateway.api_checks import check_credentials
+from gateway.composition import connect, desk_options, find_urls
 from gateway.exits import CommandError, Exit
+from gateway.interrupting import uninterrupted
 from gateway.output import note, print_json, print_table
 from worker.stores import keys
 from worker.stores.audit import Act, Audit
@@ -75,7 +76,8 @@ def check(account: Name = None, json_: Json = False) -> None:
     settings = load_settings()
     accounts = load_accounts(settings)
     chosen = _chosen(account, list(accounts))
-    found = [asyncio.run(check_credentials(settings, accounts[name])) for name in chosen]
+    urls = find_urls(settings)
+    found = [asyncio.run(check_credentials(desk_options(settings, urls, accounts[name]))) for name in chosen]
     if json_:
         print_json([finding.document() for finding in found])
     else:
@@ -96,9 +98,10 @@ def halt(
     """
     name = _one(account, all_=all_)
     client = connect(find_urls(load_settings()).records)
-    client.hset(keys.HALTS, name, encode(Halt(by=HaltedBy.OPERATOR, why=reason, since=time.time())))
-    Audit(client).note(Act(action="halt", by=operator.name(), because=reason, wanted={"account": name}, count=1))
-    note(f"{'every account' if all_ else f'account {name}'} is halted; release with `unlinker accounts resume`")
+    with uninterrupted():
+        client.hset(keys.HALTS, name, encode(Halt(by=HaltedBy.OPERATOR, why=reason, since=time.time())))
+        Audit(client).note(Act(action="halt", by=operator.name(), because=reason, wanted={"account": name}, count=1))
+        note(f"{'every account' if all_ else f'account {name}'} is halted; release with `unlinker accounts resume`")
 
 
 @app.command()
@@ -113,13 +116,14 @@ def resume(
     """
     name = _one(account, all_=all_)
     client = connect(find_urls(load_settings()).records)
-    if all_:
-        client.delete(keys.HALTS)
-    elif not client.hdel(keys.HALTS, name):
-        note(f"account {name} was not halted by its own name" + _hint_all(client.hexists(keys.HALTS, ALL)))
-        return
-    Audit(client).note(Act(action="resume", by=operator.name(), because=reason, wanted={"account": name}, count=1))
-    note("resumed")
+    with uninterrupted():
+        if all_:
+            client.delete(keys.HALTS)
+        elif not client.hdel(keys.HALTS, name):
+            note(f"account {name} was not halted by its own name" + _hint_all(client.hexists(keys.HALTS, ALL)))
+            return
+        Audit(client).note(Act(action="resume", by=operator.name(), because=reason, wanted={"account": name}, count=1))
+        note("resumed")
 
 
 def _hint_all(all_halted: object) -> str:

@@ -13,6 +13,7 @@ from gateway.composition import Doors, open_doors, type_rules
 from gateway.exits import CommandError, Exit
 from gateway.filters import Json
 from gateway.following import Capacity, Follower, failures, found_run
+from gateway.interrupting import uninterrupted
 from gateway.output import ago, note, print_json, print_table
 from gateway.running import Launch, Order, now, open_plan, target
 from worker.stores.audit import Act
@@ -75,11 +76,25 @@ def carry_out(order: Order, *, yes: bool, detach: bool, json_: bool) -> None:
         if not yes:
             operator.ask(f"{head.action} {head.rows} links of account {head.account} ({head.source})?")
         _load(launch, order, head)
-        note(f"run {launch.start(order, head)}")
+        _start(launch, order, head)
     if detach:
         _tell(doors, found_run(doors.runs, head.id), json_=json_)
         return
     _follow(doors, head.id, json_=json_)
+
+
+def _start(launch: Launch, order: Order, head: PlanHead) -> None:
+    try:
+        with uninterrupted():
+            note(f"run {launch.start(order, head)}")
+    except KeyboardInterrupt:
+        raise _left(head.id) from None
+
+
+def _left(run_id: str) -> typer.Exit:
+    """The end of a command that Ctrl-C took from its run."""
+    note(f"the run goes on; see it again with `unlinker bulk status {run_id} --follow`")
+    return typer.Exit(Exit.NOT_ALL_SUCCEEDED)
 
 
 def _here(head: PlanHead) -> str | None:
@@ -143,8 +158,7 @@ def _follow(doors: Doors, run_id: str, *, json_: bool) -> None:
         capacity = Capacity(account.requests_per_second * account.actions_per_request) if account else None
         run = Follower(doors.runs, doors.dead_letters, capacity).follow(run_id)
     except KeyboardInterrupt:
-        note(f"the run goes on; see it again with `unlinker bulk status {run_id} --follow`")
-        raise typer.Exit(Exit.NOT_ALL_SUCCEEDED) from None
+        raise _left(run_id) from None
     _tell(doors, run, json_=json_)
     _end(run)
 
@@ -216,13 +230,14 @@ def cancel(run: RunId, because: Because = "", json_: Json = False) -> None:
 def _steer(run_id: str, how: Steering, because: str, bound: float | None = None, *, json_: bool) -> None:
     doors = open_doors(load_settings())
     found_run(doors.runs, run_id)
-    moved, state = doors.runs.steer(run_id, how, operator.name(), because, bound)
-    if moved:
-        act = Act(action=f"{how} run", by=operator.name(), because=because, wanted={"run": run_id}, count=1)
-        doors.audit.note(act)
-    if json_:
-        print_json(found_run(doors.runs, run_id).document())
-    else:
-        note(f"run {run_id}: {state}")
+    with uninterrupted():
+        moved, state = doors.runs.steer(run_id, how, operator.name(), because, bound)
+        if moved:
+            act = Act(action=f"{how} run", by=operator.name(), because=because, wanted={"run": run_id}, count=1)
+            doors.audit.note(act)
+        if json_:
+            print_json(found_run(doors.runs, run_id).document())
+        else:
+            note(f"run {run_id}: {state}")
     if not moved:
         raise CommandError(Exit.BAD_INPUT, f"a run that is {state} cannot {how}")

@@ -105,6 +105,8 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
         ("account", document["account"]),
         ("reason", document["reason"]),
         ("what happened", document["happened"]),
+        ("read back", _read_back(document, now)),
+        ("removed by", REMOVED_BY.get(str(document["by"]))),
         ("what to do", document["advice"]),
         ("text", message if code is None else f"{code}: {message}"),
         ("ended", ago(document["ended_at"], now)),
@@ -118,6 +120,21 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
         ("command", f'unlinker dead {_command(letter)} {letter.id} --because "..."'),
     ]
     return [(name, value) for name, value in lines if value not in (None, "")]
+
+
+REMOVED_BY = {"unknown": "nobody knows; if it is gone, an earlier request of ours may have done it, and undo covers it"}
+SHOWED = {
+    "present": "it was there",
+    "absent": "it was not there",
+    "not_seen": "it was not to be seen, which proves nothing",
+}
+
+
+def _read_back(document: dict[str, object], now: float) -> str:
+    """Whether the link was looked at before the job was called dead, and what that showed."""
+    if not document["read_back"]:
+        return "no: nobody looked whether the link is there"
+    return f"yes, {ago(document['read_back_at'], now)}: {SHOWED[str(document['read_back_showed'])]}"
 
 
 def _command(letter: Letter) -> str:

@@ -4,16 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated
 
+import redis
 import typer
 
 from config.settings import load_settings
 from gateway import operator
 from gateway.choosing import Choice, choose
 from gateway.composition import Doors, open_doors
-from gateway.exits import Exit
+from gateway.exits import CommandError, Exit
 from gateway.expanding import expanding
 from gateway.filters import Json, read_filter
-from gateway.moving import Means, Moved, Order, move, read_order
+from gateway.interrupting import uninterrupted
+from gateway.moving import FASTEST_STEP, Means, Moved, Order, move, read_order
 from gateway.output import note, print_json
 from tasks.redriving import BECAUSE
 from worker.stores.audit import Act, Audit
@@ -45,7 +47,15 @@ def replay(
 
 @expanding("wanted", read_filter)
 @expanding("order", read_order)
-def discard(wanted: Filter, order: Order, ids: Ids = None, json_: Json = False) -> None:
+def discard(
+    wanted: Filter,
+    order: Order,
+    ids: Ids = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0.1, help="Letters a second; else as fast as it goes.")
+    ] = None,
+    json_: Json = False,
+) -> None:
     """Give dead letters up: they leave the list; their jobs stay known for eight days.
 
     Example: unlinker dead discard --reason UnknownRelationType --because "sender mended" --all
@@ -56,7 +66,7 @@ def discard(wanted: Filter, order: Order, ids: Ids = None, json_: Json = False) 
     def step(some: Sequence[Letter]) -> list[str]:
         return doors.dead_letters.discard([letter.id for letter in some])
 
-    _carry_out(doors, "discard", chosen, order, Means(step, lambda _: True, None, json=json_))
+    _carry_out(doors, "discard", chosen, order, Means(step, lambda _: True, rate, json=json_))
 
 
 def redrive(
@@ -103,7 +113,13 @@ def _move_noted(audit: Audit, act: Act, portions: Iterable[Sequence[Letter]], me
     """The audit knows of it before anything is moved, and again how many it were."""
     audit.note(act)
     moved = move(portions, means, count)
-    audit.note(replace(act, count=moved.count))
+    try:
+        with uninterrupted():
+            audit.note(replace(act, count=moved.count))
+    except KeyboardInterrupt:
+        moved.stopped = True
+    except redis.exceptions.RedisError as error:
+        moved.failed = moved.failed or str(error)
     return moved
 
 
@@ -114,6 +130,12 @@ def _answer(action: str, moved: Moved, count: int, means: Means) -> None:
     else:
         gone = f", {moved.gone} were gone already" if moved.gone else ""
         note(f"{action}: {moved.count} of {count} letters{gone}")
+    if moved.failed:
+        raise CommandError(
+            Exit.UNREACHABLE,
+            f"Redis failed after {moved.count} letters, and of the next {FASTEST_STEP} some may have been moved: "
+            f"{moved.failed}; the same command goes on with the rest",
+        )
     if moved.stopped:
         note("stopped; the same command goes on with the rest")
         raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)

@@ -9,9 +9,10 @@ import typer
 
 from config.accounts import load_accounts
 from config.settings import Settings, dotenv_names, load_settings, unknown_names
-from gateway.checks import Finding, check_api, check_archive, check_engine, check_redis
+from gateway.api_checks import check_api
+from gateway.checks import Finding, check_archive, check_engine, check_redis
 from gateway.commands.reconcile import examine
-from gateway.composition import connect, find_urls
+from gateway.composition import connect, desk_options, find_urls
 from gateway.exits import Exit
 from gateway.output import print_json, print_table
 
@@ -51,12 +52,12 @@ def _examine(settings: Settings) -> list[Finding]:
         advice = "set UNLINKER_ONOFFICE_TOKEN and UNLINKER_ONOFFICE_SECRET, or UNLINKER_ACCOUNTS_FILE"
         findings.append(Finding("accounts", False, "none is set", advice))
     for account in accounts.values():
-        findings += asyncio.run(check_api(settings, account))
+        findings += asyncio.run(check_api(desk_options(settings, urls, account)))
     return findings
 
 
 def _policies(path: Path, settings: Settings) -> Finding:
-    names, faults = examine(path, settings)
+    names, faults, _ = examine(path, settings)
     if not faults:
         return Finding("policies", True, f"{len(names)}: {', '.join(names)}")
     return Finding("policies", False, f"{len(faults)} faults: {faults[0].sentence(path)}", "unlinker reconcile check")

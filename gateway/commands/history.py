@@ -21,7 +21,10 @@ from worker.unlinking.job import Relation
 journal = typer.Typer(help="What was sent to be deleted or restored, and how it ended.", no_args_is_help=True)
 BOUNDS = {"since", "before", "job", "run"}  # what keeps a look at the journal short
 DAY = 86400  # seconds
-COLUMNS = ("job", "sent", "action", "relationtype", "parentid", "childid", "account", "outcome", "requested_by", "run")
+COLUMNS = (
+    *("job", "sent", "action", "relationtype", "parentid", "childid", "account", "outcome", "by"),
+    *("requested_by", "run"),
+)
 
 
 @journal.command("list")

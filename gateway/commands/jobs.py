@@ -11,6 +11,7 @@ from config.settings import load_settings
 from gateway import operator
 from gateway.composition import Doors, open_doors
 from gateway.exits import CommandError, Exit
+from gateway.interrupting import uninterrupted
 from gateway.output import note, print_jobs, print_json
 from tasks.unlink import NAME
 from worker.engine import envelope
@@ -69,9 +70,15 @@ def unlink(
     _warn_of_unknown_account(account, list(load_accounts(settings)))
     doors = open_doors(settings)
     message = envelope.write(NAME, job.id, job.as_arguments())
-    if doors.wishes.enqueue(Wish(job, message)) is Accepted.JOINED:
-        note("another job waits for the same relation; this one joins it")
-    _report(doors, job.id, wait=wait, timeout=timeout, json_=json_)
+    try:
+        with uninterrupted():
+            accepted = doors.wishes.enqueue(Wish(job, message))
+        if accepted is Accepted.JOINED:
+            note("another job waits for the same relation; this one joins it")
+        _report(doors, job.id, wait=wait, timeout=timeout, json_=json_)
+    except KeyboardInterrupt:
+        note(f"the job stays; ask again with `unlinker job {job.id} --wait`, or take it back with `cancel`")
+        raise typer.Exit(Exit.NOT_ALL_SUCCEEDED) from None
 
 
 def _warn_of_unknown_account(account: str, known: list[str]) -> None:
@@ -102,14 +109,15 @@ def cancel(
     """
     doors = open_doors(load_settings())
     result = celery_result(Outcome(kind=Kind.CANCELLED), time.time()) | {"task_id": job_id}
-    answer = doors.wishes.cancel(job_id, result)
-    if answer is Cancelled.UNKNOWN:
-        answer = doors.wishes.cancel(job_id, result, doors.lookup.unclaimed_fields(job_id))
-    if answer is Cancelled.UNKNOWN:
-        raise _unknown(job_id)
-    if answer is Cancelled.CANCELLED:
-        doors.audit.note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
-    _print(_found(doors, job_id), json_=json_)
+    with uninterrupted():
+        answer = doors.wishes.cancel(job_id, result)
+        if answer is Cancelled.UNKNOWN:
+            answer = doors.wishes.cancel(job_id, result, doors.lookup.unclaimed_fields(job_id))
+        if answer is Cancelled.UNKNOWN:
+            raise _unknown(job_id)
+        if answer is Cancelled.CANCELLED:
+            doors.audit.note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
+        _print(_found(doors, job_id), json_=json_)
     if answer is not Cancelled.CANCELLED:
         raise CommandError(Exit.NOT_ALL_SUCCEEDED, f"too late: {TOO_LATE[answer]}")
 

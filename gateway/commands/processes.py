@@ -20,6 +20,7 @@ from config.embedded_valkey import ensure_running
 from config.errors import ConfigurationError
 from config.logs import configure
 from config.settings import Settings, load_settings
+from gateway.commands.reconcile import refusal_of
 from gateway.composition import Urls, connect, find_urls, runtime_options, secrets_of
 from gateway.exits import CommandError, Exit
 from gateway.reconciling.faults import PolicyFileError
@@ -57,7 +58,7 @@ def worker(
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
     urls = _reachable(settings)
     app = make_worker_app(runtime_options(settings, urls), celery_options())
-    app.reconciler = Looker(settings)
+    app.reconciler = app.teller = Looker(settings)
     running = app.Worker(hostname=name, loglevel=level, quiet=True, without_gossip=True, without_mingle=True)
     running.start()
     raise typer.Exit(running.exitcode or 0)
@@ -84,7 +85,7 @@ def scheduler(
     try:
         policies = policies_of(settings)
     except PolicyFileError as error:
-        raise CommandError(Exit.BAD_INPUT, str(error)) from None
+        raise refusal_of(error) from None
     names = [*policies.by_name, *(TRUTH + account for account in accounts)]
     urls = _reachable(settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -22,7 +22,7 @@ from gateway.reconciling.night_work import NightWork
 from gateway.reconciling.parts import NightParts, open_night_parts
 from gateway.reconciling.policy_file import examine_policies, load_policies
 from gateway.reconciling.report import Report, approval_command, text
-from gateway.reconciling.surroundings import Surroundings, check_surroundings
+from gateway.reconciling.surroundings import Surroundings, check_surroundings, half_lists
 from gateway.reconciling.truth_work import TruthWork
 from worker.unlinking.job import DEFAULT_ACCOUNT
 from worker.unlinking.night import Night, NightStatus, concern
@@ -50,26 +50,35 @@ def check(
     """
     settings = load_settings()
     path = file or policies_file(settings)
-    names, faults = examine(path, settings)
+    names, faults, warnings = examine(path, settings)
     if json_:
         document = [{"line": fault.line, "key": fault.key, "text": fault.text} for fault in faults]
-        print_json({"file": str(path), "fine": not faults, "policies": names, "faults": document})
+        print_json({"file": str(path), "fine": not faults, "policies": names, "faults": document, "warnings": warnings})
     for fault in faults:
         note(fault.sentence(path))
+    for warning in warnings:
+        note(f"{path}: warning: {warning}")
     if faults:
         raise CommandError(Exit.BAD_INPUT, f"{len(faults)} faults; docs/reconcile.md has every key")
     note(f"{path}: fine; {len(names)} policies: {', '.join(names)}")
 
 
-def examine(path: Path, settings: Settings) -> tuple[list[str], list[Fault]]:
-    """The policies that can be read, and all faults, by line."""
+def examine(path: Path, settings: Settings) -> tuple[list[str], list[Fault], list[str]]:
+    """The policies that can be read, all faults, by line, and what is no fault but may go wrong."""
     try:
         policies, faults = examine_policies(path)
     except PolicyFileError as error:
-        return [], list(error.faults)
+        return [], list(error.faults), []
     here = Surroundings(list(load_accounts(settings)), type_rules(settings), os.environ)
     check_surroundings(policies, faults, here)
-    return list(policies.by_name), PolicyFileError(path, faults.found).faults
+    return list(policies.by_name), list(PolicyFileError(path, faults.found).faults), list(half_lists(policies))
+
+
+def refusal_of(error: PolicyFileError) -> CommandError:
+    """The end of a command that needs the file; its faults are told, a line each."""
+    for fault in error.faults:
+        note(fault.sentence(error.path))
+    return CommandError(Exit.BAD_INPUT, f"{error.path} has {len(error.faults)} faults")
 
 
 def policies_file(settings: Settings) -> Path:
@@ -170,7 +179,7 @@ def _open(name: str) -> tuple[ReconcilePolicy, NightParts]:
     try:
         policies = load_policies(path)
     except PolicyFileError as error:
-        raise CommandError(Exit.BAD_INPUT, str(error)) from None
+        raise refusal_of(error) from None
     if name not in policies.by_name:
         raise CommandError(Exit.BAD_INPUT, f"no policy {name!r} in {path}; there are {', '.join(policies.by_name)}")
     return policies.by_name[name], open_night_parts(settings)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from config.settings import load_settings
+from config.visible import tame
 from gateway.composition import open_doors
 from gateway.exits import CommandError, Exit
 from gateway.filters import Json
@@ -14,6 +15,7 @@ from gateway.output import ago, note, print_json, print_table
 from gateway.reconciling.page import render
 from gateway.reconciling.report import Report, approval_command, text
 from worker.stores.nights import Nights
+from worker.stores.private_files import write_private
 from worker.unlinking.night import Night, NightStatus
 
 SHOWN = 20  # nights in a list
@@ -78,7 +80,7 @@ def _row(night: Night, now: float) -> list[object]:
 def _write(path: Path, page: str) -> None:
     part = path.with_name(path.name + ".part")
     try:
-        part.write_text(page, encoding="utf-8")
+        write_private(part, tame(page))
         part.replace(path)
     except OSError as error:
         raise CommandError(Exit.BAD_INPUT, f"{path} cannot be written: {error.strerror or error}") from None

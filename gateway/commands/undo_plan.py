@@ -25,6 +25,10 @@ from worker.stores.journal import Wanted
 from worker.unlinking.plan import LIFE, Action, PlanDraft
 from worker.unlinking.undoing import Undoing
 
+OnlyCertain = Annotated[
+    bool, typer.Option("--only-certain", help="Leave out links of which nobody knows whether unlinker removed them.")
+]
+
 
 @expanding("wanted", read_wanted)
 def plan(
@@ -37,6 +41,7 @@ def plan(
     without_confirmation: Annotated[
         bool, typer.Option("--without-confirmation", help="Do not set the participants' confirmation status.")
     ] = False,
+    only_certain: OnlyCertain = False,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Look at each link in onOffice.")] = True,
     json_: Json = False,
 ) -> None:
@@ -46,7 +51,14 @@ def plan(
     """
     _require_choice(wanted)
     life = duration("--expires-in", expires_in, LONGEST_LIFE)
-    terms = UndoTerms(out=out, because=because, life=life, with_confirmation=not without_confirmation, check=check)
+    terms = UndoTerms(
+        out=out,
+        because=because,
+        life=life,
+        with_confirmation=not without_confirmation,
+        only_certain=only_certain,
+        check=check,
+    )
     planned = plan_undo(wanted, terms)
     if json_:
         print_json(document(planned.made, planned.undoing, planned.path))
@@ -63,6 +75,7 @@ class UndoTerms:
     because: str = ""
     life: float = LIFE  # seconds the plan may be applied
     with_confirmation: bool = True
+    only_certain: bool = False  # leave out what nobody knows us to have removed
     check: bool = True
 
 
@@ -79,7 +92,7 @@ def plan_undo(wanted: Wanted, terms: UndoTerms) -> Planned:
     """Write the plan of an undo, and note it in the audit. Raises CommandError."""
     settings = load_settings()
     with tabling() as links:
-        undoing = Undoing(links, with_confirmation=terms.with_confirmation)
+        undoing = Undoing(links, with_confirmation=terms.with_confirmation, only_certain=terms.only_certain)
         read_deeds(open_doors(settings).journal, wanted, undoing)
         account = _one_account(links, undoing, wanted)
         now = time.time()

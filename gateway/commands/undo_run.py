@@ -8,7 +8,7 @@ import typer
 from config.settings import load_settings
 from gateway import operator
 from gateway.commands.bulk_run import DEFAULTS, Because, Canary, Detach, MaxFailureRate, Plan, RunId, Yes, carry_out
-from gateway.commands.undo_plan import UndoTerms, plan_undo, tell
+from gateway.commands.undo_plan import OnlyCertain, UndoTerms, plan_undo, tell
 from gateway.composition import open_doors
 from gateway.exits import CommandError, Exit
 from gateway.filters import Json
@@ -43,6 +43,7 @@ def undo_run(
     run: RunId,
     out: Annotated[Path | None, typer.Option("--out", help="The undo plan's file. [RUN.undo.plan.jsonl]")] = None,
     max_restores: MaxRestores = DEFAULTS.most,
+    only_certain: OnlyCertain = False,
     because: Because = "",
     yes: Yes = False,
     detach: Detach = False,
@@ -59,7 +60,8 @@ def undo_run(
         )
     if was.fields["action"] != Action.UNLINK:
         raise CommandError(Exit.BAD_INPUT, f"run {run} brought links back; there is nothing of it to undo")
-    planned = plan_undo(Wanted(run=run), UndoTerms(out=out or Path(f"{run}.undo.plan.jsonl"), because=because))
+    terms = UndoTerms(out=out or Path(f"{run}.undo.plan.jsonl"), because=because, only_certain=only_certain)
+    planned = plan_undo(Wanted(run=run), terms)
     tell(planned, table=not json_)
     if planned.made.head is None:
         raise typer.Exit(Exit.NOT_ALL_SUCCEEDED)

@@ -12,6 +12,7 @@ from gateway.exits import CommandError, Exit
 from gateway.export import cell
 from gateway.planning.rows import Rejected
 from gateway.planning.text import STDIN
+from worker.stores.private_files import open_private
 
 COLUMNS = ("file", "row", "field", "value", "reason")
 FIRST_LINE = ",".join(COLUMNS) + "\n"
@@ -46,7 +47,7 @@ class BadRows:
         self._file.seek(0)
         part = path.with_name(path.name + ".part")
         try:
-            with part.open("w", encoding="utf-8", newline="") as file:
+            with open_private(part) as file:
                 file.write(FIRST_LINE)
                 while piece := self._file.read(1024 * 1024):
                     file.write(piece)

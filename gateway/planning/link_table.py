@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from gateway.exits import CommandError, Exit
 from worker.unlinking.job import Relation
@@ -16,7 +17,7 @@ from worker.unlinking.undoing import UNKNOWN, UndoRow, Why
 _TABLE = """
 CREATE TABLE links (
     account TEXT, relationtype TEXT, parentid INTEGER, childid INTEGER,
-    at REAL, job TEXT, known_by TEXT, certain INTEGER, confirmation TEXT, why TEXT,
+    at REAL, job TEXT, known_by TEXT, doubt TEXT, confirmation TEXT, why TEXT,
     PRIMARY KEY (account, relationtype, parentid, childid)
 ) WITHOUT ROWID
 """
@@ -28,7 +29,7 @@ class Total:
 
     relationtype: str
     why: Why | None
-    certain: bool
+    certain: bool  # we removed them
     known: bool  # how the deletion ended
     count: int
 
@@ -47,7 +48,7 @@ class LinkTable:
     def get(self, account: str, relation: Relation) -> UndoRow | None:
         """The row of a link."""
         found = self._base.execute(
-            "SELECT at, job, known_by, certain, confirmation, why FROM links"
+            "SELECT at, job, known_by, doubt, confirmation, why FROM links"
             " WHERE account = ? AND relationtype = ? AND parentid = ? AND childid = ?",
             (account, relation.relationtype, relation.parentid, relation.childid),
         ).fetchone()
@@ -56,7 +57,7 @@ class LinkTable:
     def put(self, account: str, relation: Relation, row: UndoRow) -> None:
         """Set it."""
         named = (account, relation.relationtype, relation.parentid, relation.childid)
-        values = (row.at, row.job, row.known_by, row.certain, row.confirmation, row.why)
+        values = (row.at, row.job, row.known_by, row.doubt, row.confirmation, row.why)
         self._base.execute("INSERT OR REPLACE INTO links VALUES (?,?,?,?,?,?,?,?,?,?)", (*named, *values))
 
     def accounts(self) -> dict[str, int]:
@@ -66,7 +67,7 @@ class LinkTable:
     def totals(self, account: str) -> list[Total]:
         """Of one account, by type and fate."""
         found = self._base.execute(
-            "SELECT relationtype, why, certain, known_by != ?, count(*) FROM links WHERE account = ?"
+            "SELECT relationtype, why, doubt = '', known_by != ?, count(*) FROM links WHERE account = ?"
             " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
             (UNKNOWN, account),
         )
@@ -75,23 +76,31 @@ class LinkTable:
             for kind, why, certain, known, count in found
         ]
 
+    def doubtful(self, account: str, most: int) -> list[tuple[Relation, UndoRow]]:
+        """The first of those that come back although nobody knows whether we removed them."""
+        found = (pair for pair in self._rows(account, only_doubtful=True) if pair[1].comes_back)
+        return list(islice(found, most))
+
     def rows(self, account: str) -> Iterator[tuple[Relation, UndoRow]]:
         """Of one account, by type, parent and child."""
+        return self._rows(account)
+
+    def _rows(self, account: str, *, only_doubtful: bool = False) -> Iterator[tuple[Relation, UndoRow]]:
         found = self._base.execute(
-            "SELECT relationtype, parentid, childid, at, job, known_by, certain, confirmation, why FROM links"
-            " WHERE account = ? ORDER BY relationtype, parentid, childid",
-            (account,),
+            "SELECT relationtype, parentid, childid, at, job, known_by, doubt, confirmation, why FROM links"
+            " WHERE account = ? AND (NOT ? OR doubt != '') ORDER BY relationtype, parentid, childid",
+            (account, only_doubtful),
         )
         for kind, parentid, childid, *values in found:
             yield Relation(kind, parentid, childid), _row(*values)
 
 
-def _row(at: float, job: str, known_by: str, certain: int, confirmation: str | None, why: str | None) -> UndoRow:
+def _row(at: float, job: str, known_by: str, doubt: str, confirmation: str | None, why: str | None) -> UndoRow:
     return UndoRow(
         at=at,
         job=job,
         known_by=known_by,
-        certain=bool(certain),
+        doubt=doubt,
         confirmation=confirmation,
         why=Why(why) if why else None,
     )

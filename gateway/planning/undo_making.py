@@ -15,11 +15,14 @@ from gateway.progress import progress
 from worker.engine.polite_api import ReadFailed
 from worker.engine.reading_desk import DeskOptions, ReadingDesk
 from worker.stores.journal import Deed, Journal, Wanted
+from worker.unlinking.attribution import By
+from worker.unlinking.job import Relation
 from worker.unlinking.plan import PlanDraft, PlanHead, PlanRow, Standing
 from worker.unlinking.undoing import Past, Undoing, UndoRow
 
+DOUBTFUL_SHOWN = 1000  # links; the plan has all of them
 STEP = 1000  # deeds between two looks at the progress
-COLUMNS = ("job", "deleted_at", "known_by", "note")  # of the plan's rows, for the report of its run
+COLUMNS = ("job", "deleted_at", "known_by", "by", "note")  # of the plan's rows, for the report of its run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,9 @@ class UndoMade:
     totals: list[Total]
     head: PlanHead | None = None  # None: nothing comes back, so there is no plan
     unread: list[str] = field(default_factory=list)  # what could not be looked at, in words
+    doubtful: list[tuple[Relation, UndoRow]] = field(
+        default_factory=list
+    )  # the first of those that we may not have removed
 
     @property
     def coming_back(self) -> int:
@@ -74,7 +80,8 @@ def past_of(deed: Deed, wanted: Wanted) -> Past:
         restore=intended.restore,
         at=intended.at if ended is None else ended.at,
         outcome=deed.outcome,
-        proven=ended is None or ended.proven,
+        by=By(ended.by) if ended and ended.by else None,
+        why=str(ended.details.get("message", "")) if ended else "",
         evidence=ended.evidence if ended else None,
         confirmation=deed.confirmation,
         job=intended.id,
@@ -85,7 +92,7 @@ def past_of(deed: Deed, wanted: Wanted) -> Past:
 async def make_undo_plan(links: LinkTable, wish: UndoWish) -> UndoMade:
     """Of one account's links. Raises CommandError and redis.exceptions.RedisError."""
     require_absent(wish.out)
-    made = UndoMade(links.totals(wish.draft.account))
+    made = UndoMade(links.totals(wish.draft.account), doubtful=links.doubtful(wish.draft.account, DOUBTFUL_SHOWN))
     if not made.coming_back:
         return made
     if not wish.check:
@@ -141,4 +148,5 @@ def _checked(spool: Spool, links: LinkTable, wish: UndoWish) -> Iterator[PlanRow
 
 def _input(row: UndoRow) -> tuple[str, ...]:
     at = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="seconds")
-    return row.job, at, row.known_by, row.why.sentence if row.why else ""
+    notes = [row.doubt, row.why.sentence if row.why else ""]
+    return row.job, at, row.known_by, By.US if row.certain else By.UNKNOWN, "; ".join(filter(None, notes))

@@ -1,6 +1,7 @@
 """What an operator is told of an undo's plan: how much comes back, and what does not."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from gateway.output import print_table
@@ -16,7 +17,9 @@ NEVER_BACK = (
 NEVER_BACK_PARTICIPANT = (
     f"{PARTICIPANT}: the feedback status is lost too; participants whose calendars are synchronised may get mail"
 )
-COLUMNS = ("relationtype", "deleted", "come back", "uncertain", "left out", "there already")
+COLUMNS = ("relationtype", "deleted", "come back", "by us", "unknown", "left out", "there already")
+DOUBTFUL_COLUMNS = ("relationtype", "parentid", "childid", "job", "why nobody knows who removed it")
+DOUBTFUL_SHOWN = 20  # in a table
 MAY_BE_ON_THEIR_WAY = (
     "they may be on their way yet, so wait until they have ended; each link is looked at before it is made"
 )
@@ -34,12 +37,19 @@ def print_totals(made: UndoMade) -> None:
                 kind,
                 _count(some),
                 _count(back) - there,
+                _count(each for each in back if each.certain),
                 _count(each for each in back if not each.certain),
                 _count(some) - _count(back),
                 there,
             ]
         )
     print_table(None, COLUMNS, rows)
+    if made.doubtful:
+        shown = [
+            [relation.relationtype, relation.parentid, relation.childid, row.job, row.doubt]
+            for relation, row in made.doubtful[:DOUBTFUL_SHOWN]
+        ]
+        print_table("not known to be ours", DOUBTFUL_COLUMNS, shown)
 
 
 def _count(totals: Iterable[Total]) -> int:
@@ -50,12 +60,14 @@ def lines(made: UndoMade, undoing: Undoing, path: Path) -> Iterator[str]:
     """What an operator should know before the undo is applied."""
     for (kind, why), count in _reasons(made).items():
         yield f"{kind}: {count} {why}"
-    unknown = _count(each for each in made.totals if each.comes_back and not each.known)
-    unproven = _count(each for each in made.totals if each.comes_back and each.known and not each.certain)
+    ours = _count(each for each in made.totals if each.comes_back and each.certain)
+    unended = _count(each for each in made.totals if each.comes_back and not each.known)
+    unknown = _count(each for each in made.totals if each.comes_back and not each.certain)
+    if unended:
+        yield f"{unended} deletions have no known end: {MAY_BE_ON_THEIR_WAY}"
     if unknown:
-        yield f"{unknown} deletions have no known end: {MAY_BE_ON_THEIR_WAY}"
-    if unproven:
-        yield f"{unproven} deletions are not proven: the account has not been seen to see such links"
+        yield f"{ours} were removed by us; of {unknown} nobody knows it, and {_listed(unknown)}"
+        yield "--only-certain leaves those out; what of them is there already is left alone"
     if undoing.others:
         yield f"not undone, since nothing was removed: {others_of(undoing)}"
     if undoing.restores:
@@ -72,6 +84,13 @@ def lines(made: UndoMade, undoing: Undoing, path: Path) -> Iterator[str]:
         yield NEVER_BACK_PARTICIPANT
     yield f"{made.head.rows} links would come back, {made.head.left_out} are left out; nothing was touched"
     yield f"next: unlinker undo apply {path}"
+
+
+def _listed(unknown: int) -> str:
+    shown = min(unknown, DOUBTFUL_SHOWN)
+    return (
+        "they are listed above" if shown == unknown else f"the first {shown} are listed above, all in the plan's rows"
+    )
 
 
 def others_of(undoing: Undoing) -> str:
@@ -104,6 +123,12 @@ def document(made: UndoMade, undoing: Undoing, path: Path) -> dict[str, object]:
                 "count": each.count,
             }
             for each in made.totals
+        ],
+        "by_us": _count(each for each in made.totals if each.comes_back and each.certain),
+        "by_unknown": _count(each for each in made.totals if each.comes_back and not each.certain),
+        "unknown": [
+            {**asdict(relation), "job": row.job, "known_by": row.known_by, "why": row.doubt}
+            for relation, row in made.doubtful
         ],
         "removed_nothing": undoing.others,
         "restores": undoing.restores,

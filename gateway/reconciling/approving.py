@@ -119,7 +119,7 @@ async def _apply(
         return await close(parts, ledger, night.ended(now, NightStatus.DONE, "nothing of the plan is left to unlink"))
     by = f"policy {policy.name}, approved by {approval.by}"
     target = parts.target(parts.accounts[policy.account])
-    origin = Origin(night=night, policy=policy, made_at=now, made_by=by, target=target)
+    origin = Origin(night=night, policy=policy, made_at=now, made_by=by, target=target, run=ledger.run_id(night))
     night = await begin_run(parts, ledger, origin, findings, planned)
     if night.status is not NightStatus.RUNNING:
         raise CommandError(Exit.BRAKE, night.story[-1].text)

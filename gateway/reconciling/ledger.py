@@ -9,8 +9,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from worker.engine.threads import in_thread
-from worker.stores.nights import LEASE, Handled, Nights, Opened
-from worker.unlinking.night import Night
+from worker.stores import keys
+from worker.stores.nights import LEASE, Handled, KeptPlan, Nights, Opened
+from worker.stores.runs import Lease
+from worker.unlinking.night import Night, run_id
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +33,18 @@ class Ledger:
         """Write a night down for the first time."""
         return await in_thread(lambda: self.nights.begin(self._token, night, handled))
 
-    async def save(self, night: Night) -> Night:
-        """Write down what has become of it."""
-        await in_thread(lambda: self.nights.save(self._token, night))
+    @property
+    def lease(self) -> Lease:
+        """What must still be ours when something is begun for the night."""
+        return Lease(keys.night_lease(self._policy), self._token)
+
+    def run_id(self, night: Night) -> str:
+        """Of the run that this look begins: what another look had begun to store is never taken for ours."""
+        return run_id(night.id, self._token)
+
+    async def save(self, night: Night, plan: KeptPlan | None = None) -> Night:
+        """Write down what has become of it. `plan`: waits for approval with it."""
+        await in_thread(lambda: self.nights.save(self._token, night, plan))
         return night
 
     async def open_night(self) -> Night | None:

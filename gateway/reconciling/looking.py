@@ -44,6 +44,13 @@ class Looker:
         """
         return asyncio.run(self._look_after(name))
 
+    def tell(self, name: str, title: str, text: str) -> None:
+        """Tell whoever is to be told that something needs a person, once in a while; `name`: what it is.
+
+        Raises redis.exceptions.RedisError.
+        """
+        asyncio.run(self._tell_sometimes(name, title, text, {"fault": text}))
+
     async def _look_after(self, name: str) -> dict[str, object]:
         try:
             policies = await in_thread(lambda: policies_of(self._settings))
@@ -64,8 +71,10 @@ class Looker:
     async def _tell(self, error: PolicyFileError) -> None:
         """Now and then: no night begins while the file is broken."""
         log.error("no night begins: the policies file has faults", faults=str(error))
-        if await in_thread(lambda: self._parts.nights.first_in("policies", TELL_AGAIN)):
-            title = f"no night begins: {error.path} has {len(error.faults)} faults"
-            document: dict[str, object] = {"faults": [fault.sentence(error.path) for fault in error.faults]}
-            html = f"<pre>{escape(str(error))}</pre>"
-            await self._parts.notifier.tell(Notice(title, str(error), html, document))
+        title = f"no night begins: {error.path} has {len(error.faults)} faults"
+        document: dict[str, object] = {"faults": [fault.sentence(error.path) for fault in error.faults]}
+        await self._tell_sometimes("policies", title, str(error), document)
+
+    async def _tell_sometimes(self, name: str, title: str, text: str, document: dict[str, object]) -> None:
+        if await in_thread(lambda: self._parts.nights.first_in(name, TELL_AGAIN)):
+            await self._parts.notifier.tell(Notice(title, text, f"<pre>{escape(text)}</pre>", document))

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from gateway.plan_file import rows, write_plan
 from gateway.reconciling.finding import Findings
 from worker.unlinking.diffing import Pair
-from worker.unlinking.night import Night, run_id
+from worker.unlinking.night import Night
 from worker.unlinking.plan import LIFE, Action, PlanDraft, PlanHead, PlanRow, Standing
 from worker.unlinking.policies import ReconcilePolicy
 
@@ -25,13 +25,14 @@ class Origin:
     made_at: float  # Unix seconds
     made_by: str
     target: str  # fingerprint of API and account
+    run: str  # id of the run that comes of it
 
 
 @contextmanager
 def written(origin: Origin, findings: Findings, planned: Sequence[Pair]) -> Iterator[tuple[Path, PlanHead]]:
     """The plan's file, which is gone afterwards. Raises CommandError when it cannot be written."""
     draft = PlanDraft(
-        id=run_id(origin.night.id),
+        id=origin.run,
         action=Action.UNLINK,
         account=origin.policy.account,
         made_at=origin.made_at,

@@ -11,6 +11,7 @@ from gateway.reconciling.source_errors import SourceFailed
 from gateway.reconciling.sources import Sources
 from worker.engine.polite_api import ReadFailed
 from worker.engine.threads import in_thread
+from worker.stores.nights import KeptPlan
 from worker.unlinking.brakes import Excess
 from worker.unlinking.diffing import Unusable, holds
 from worker.unlinking.night import Night, NightStatus, kept_relations
@@ -56,14 +57,20 @@ class Planner:
             ended = night.ended(await ledger.now(), NightStatus.DONE, "nothing to unlink")
             return await close(self._parts, ledger, ended)
         over = holds(findings.planned, findings.diff, policy.brakes)
+        origin = await self._origin(ledger, policy, night)
         if over or policy.mode is Mode.PLAN:
-            return await self._let_wait(ledger, self._origin(policy, night, await ledger.now()), findings, over)
-        origin = self._origin(policy, night, await ledger.now())
+            return await self._let_wait(ledger, origin, findings, over)
         return await begin_run(self._parts, ledger, origin, findings, findings.planned)
 
-    def _origin(self, policy: ReconcilePolicy, night: Night, now: float) -> Origin:
-        target = self._parts.target(self._parts.accounts[policy.account])
-        return Origin(night=night, policy=policy, made_at=now, made_by=f"policy {policy.name}", target=target)
+    async def _origin(self, ledger: Ledger, policy: ReconcilePolicy, night: Night) -> Origin:
+        return Origin(
+            night=night,
+            policy=policy,
+            made_at=await ledger.now(),
+            made_by=f"policy {policy.name}",
+            target=self._parts.target(self._parts.accounts[policy.account]),
+            run=ledger.run_id(night),
+        )
 
     async def _abort(self, ledger: Ledger, night: Night, why: str) -> Night:
         return await close(self._parts, ledger, night.ended(await ledger.now(), NightStatus.ABORTED, why))
@@ -80,8 +87,7 @@ class Planner:
         """Keep the plan, and say what it waits for."""
         night = origin.night
         with written(origin, findings, findings.planned) as (path, _):
-            plan = path.read_bytes()
-        await in_thread(lambda: ledger.nights.keep_plan(night.id, plan, LIFE))
+            plan = KeptPlan(path.read_bytes(), LIFE)
         why = "; ".join(each.why for each in over) or "mode = plan"
         night = night.told(
             origin.made_at,
@@ -91,7 +97,7 @@ class Planner:
             expires_at=origin.made_at + LIFE,
             over=tuple({"option": each.option, "value": each.value, "why": each.why} for each in over),
         )
-        return await ledger.save(await self._parts.tell(night))
+        return await ledger.save(await self._parts.tell(night), plan)
 
 
 def _with_findings(night: Night, findings: Findings, at: float) -> Night:

@@ -11,7 +11,7 @@ from gateway.reconciling.night_plan import Origin, written
 from gateway.reconciling.parts import NightParts
 from gateway.running import AccountTaken, Launch, Order
 from worker.engine.threads import in_thread
-from worker.stores.runs import Run
+from worker.stores.runs import Lease, Run
 from worker.unlinking.brakes import Brakes
 from worker.unlinking.diffing import Pair
 from worker.unlinking.night import Night, NightStatus
@@ -36,13 +36,13 @@ async def begin_run(
             run=head.id,
             counts=before.counted(planned=head.rows),
         )
-        # written down first: a run is started by whoever holds the lease, and what is started is known
+        # written down first, so that what is started is known; and the lease is asked for again when it is started
         await ledger.save(night)
         brakes = origin.policy.brakes
         own = Brakes(most=head.rows, max_share=1.0, canary=brakes.canary, max_failure_rate=brakes.max_failure_rate)
         order = Order(path=path, action=Action.UNLINK, brakes=own, by=origin.made_by)
         try:
-            await in_thread(lambda: _launch(parts.launch, order, head, origin.target))
+            await in_thread(lambda: _launch(parts.launch, order, head, origin.target, ledger.lease))
         except CommandError as error:
             return await _not_started(parts, ledger, replace(night, status=before.status, run=None), error)
     if before.status is NightStatus.WAITING:
@@ -50,11 +50,11 @@ async def begin_run(
     return night
 
 
-def _launch(launch: Launch, order: Order, head: PlanHead, target: str) -> None:
+def _launch(launch: Launch, order: Order, head: PlanHead, target: str, lease: Lease) -> None:
     launch.check(order, head, target)
     for _ in launch.load(order, head):
         pass
-    launch.start(order, head)
+    launch.start(order, head, lease)
 
 
 async def _not_started(parts: NightParts, ledger: Ledger, night: Night, error: CommandError) -> Night:

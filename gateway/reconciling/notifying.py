@@ -12,6 +12,7 @@ import aiohttp
 import structlog
 
 from config.notices import Mail, Notices
+from config.visible import visible
 from worker.engine.threads import in_thread
 
 log = structlog.get_logger(__name__)
@@ -83,7 +84,7 @@ async def _post(url: str, notice: Notice) -> None:
 
 def _send(mail: Mail, notice: Notice) -> None:
     message = EmailMessage()
-    message["Subject"] = f"unlinker: {' '.join(notice.title.split())}"
+    message["Subject"] = f"unlinker: {visible(' '.join(notice.title.split()))}"
     message["From"] = mail.sender
     message["To"] = ", ".join(mail.to)
     message.set_content(notice.text)

@@ -19,7 +19,7 @@ from worker.engine.threads import in_thread
 from worker.stores.journal import Wanted
 from worker.stores.nights import Nights
 from worker.unlinking.diffing import Pair
-from worker.unlinking.night import Night, concern, run_id
+from worker.unlinking.night import Night, concern
 from worker.unlinking.outcome import Kind
 from worker.unlinking.policies import ReconcilePolicy
 from worker.unlinking.type_rules import TypeRules
@@ -49,7 +49,7 @@ class NightParts:
         nights = [night for night in self.nights.of_policy(policy.name) if night.run is not None]
         if not nights:
             return frozenset()
-        runs = {run_id(night.id) for night in nights}
+        runs = {night.run for night in nights}
         asked, found = set(pairs), set()
         since = min(night.started_at for night in nights)
         wanted = Wanted(since=since, account=policy.account, relationtype=policy.relationtype)

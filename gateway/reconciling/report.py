@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from config.visible import visible
 from worker.unlinking.night import Drift, Night, drift
 
 # what each count says, in the order in which they are told
@@ -112,4 +113,4 @@ def text(report: Report) -> str:
         lines += [f"  and {more} more"] if more > 0 else []
     lines += ["", "what was done:"]
     lines += [f"  {moment(each.at, night.zone)}  {each.text}" for each in night.story]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(visible, lines)) + "\n"

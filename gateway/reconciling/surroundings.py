@@ -43,6 +43,26 @@ def check_surroundings(policies: Policies, faults: Faults, here: Surroundings) -
                 faults.add((*path, where, *key), sentence)
 
 
+def half_lists(policies: Policies) -> Iterator[str]:
+    """Policies to which half of the list of what may stay would look like all of it: the other half would be deleted.
+
+    The brakes hold only what goes over them.
+    """
+    for policy in policies.by_name.values():
+        source = policy.keep.source
+        counted = isinstance(source, HttpSource) and source.count
+        if (
+            isinstance(source, FileSource | SqlSource | HttpSource)
+            and not counted
+            and not policy.brakes.expect_at_least
+        ):
+            count = ", or http.count" if isinstance(source, HttpSource) else ""
+            yield (
+                f"policies.{policy.name}: if half of the list of what may stay comes, nobody notices, and up to "
+                f"max_deletions = {policy.brakes.max_deletions} links go by mistake; set brakes.expect_at_least{count}"
+            )
+
+
 def _sources(policy: ReconcilePolicy) -> Iterator[tuple[str, Source]]:
     yield "scope", policy.scope.source
     if policy.keep.source is not None:

@@ -23,7 +23,7 @@ def new_folder(wanted: Path, run_id: str) -> Iterator[Path]:
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         _require_ours(target, run_id)
-        part.mkdir(parents=True)
+        part.mkdir(mode=0o700, parents=True)
         yield part
         _sync(part)
         _require_ours(target, run_id)

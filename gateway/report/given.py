@@ -48,7 +48,7 @@ def from_redis(run: Run, runs: Runs, why: str) -> Given:
 def _stored(run: Run, runs: Runs) -> Iterator[PlanRow]:
     try:
         for row in runs.rows(run):
-            yield PlanRow(_relation(row), Standing.UNCHECKED)
+            yield PlanRow(_relation(row), Standing.PRESENT if row[3:] == [True] else Standing.UNCHECKED)
     except RowsMissing as missing:
         raise CommandError(Exit.BAD_INPUT, f"{missing}; name the plan's file with --plan FILE") from None
 

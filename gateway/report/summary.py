@@ -6,6 +6,7 @@ from datetime import UTC, datetime, tzinfo
 
 from gateway.following import Capacity
 from worker.stores.runs import Pace, Run
+from worker.unlinking.attribution import By
 from worker.unlinking.outcome import Kind
 from worker.unlinking.report import Open
 from worker.unlinking.report_counts import Counts
@@ -118,7 +119,17 @@ class Summary:
         if self.counts.unproven:
             yield (
                 f"{rows(self.counts.unproven)} ended well, but not proven (proven: no): no such link was seen, "
-                "and this account has not been seen to see links of that type"
+                "and this account has not been seen to see links of that type; or a read went on showing it"
+            )
+        if self.counts.seen_when_planned:
+            yield (
+                f"{rows(self.counts.seen_when_planned)} had been seen when they were planned, and were absent when "
+                "their turn came (seen_when_planned: yes)"
+            )
+        if self.counts.by[By.UNKNOWN]:
+            yield (
+                f"of {rows(self.counts.by[By.UNKNOWN])} nobody knows who removed the link, if it is gone (by: unknown)"
+                "; an undo lists them apart"
             )
         if self.counts.mended:
             yield f"{rows(self.counts.mended)} failed in the run, and a replay of their dead letters did them since"

@@ -14,6 +14,8 @@ COLUMNS = (
     "childid",
     "outcome",
     "proven",
+    "by",  # who removed the link: us, unknown, not_us
+    "seen_when_planned",  # yes: its plan saw it, and there was nothing to unlink when its turn came
     "evidence",
     "reason",
     "code",
@@ -39,10 +41,10 @@ def header(columns: Sequence[str]) -> list[str]:
 
 def line(width: int, number: int | None, row: PlanRow, end: RowEnd) -> list[object]:
     """One row. `width`: how many columns the input has; `number`: within the run, None for one that was left out."""
-    given = [cell(value) for value in row.input[:width]]
-    given += [""] * (width - len(given))
+    given = [*row.input[:width], *[""] * (width - len(row.input))]
     relation = row.relation
-    return [*given, number, cell(row.source), relation.relationtype, relation.parentid, relation.childid, *_told(end)]
+    own = (number, row.source, relation.relationtype, relation.parentid, relation.childid, *_told(end))
+    return [cell(value) for value in (*given, *own)]
 
 
 def _told(end: RowEnd) -> tuple[object, ...]:
@@ -50,10 +52,12 @@ def _told(end: RowEnd) -> tuple[object, ...]:
     return (
         end.outcome,
         proven,
+        end.by,
+        "yes" if end.seen_when_planned else "",
         end.evidence,
-        cell(end.reason),
+        end.reason,
         end.code,
-        cell(end.message),
+        end.message,
         end.letter,
-        cell(end.replayed_as),
+        end.replayed_as,
     )

@@ -1,11 +1,11 @@
 """Writing a report's files: one pass over the rows of a run, each into the file of its part, counted on the way."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import tzinfo
 from pathlib import Path
 
+from config.visible import json_text, tame
 from gateway.exits import CommandError, Exit
 from gateway.export import csv_writer
 from gateway.report.folder import SUMMARY
@@ -13,13 +13,13 @@ from gateway.report.given import Given
 from gateway.report.page import render
 from gateway.report.summary import Summary
 from gateway.report.table import header, line
+from worker.stores.private_files import open_private, write_private
 from worker.unlinking.plan import Action
-from worker.unlinking.report import PARTS, Part, RowEnd, left_out_end
+from worker.unlinking.report import PARTS, Part, RowEnd, left_out_end, planned_end
 from worker.unlinking.report_counts import Counts
 
 PAGE = "report.html"
 TOLD_EVERY = 10_000  # rows
-ODD = "backslashreplace"  # texts may hold halves of characters, which no file can
 WriteLine = Callable[[list[object]], object]
 Told = Callable[[int], None]  # hears how many rows are through
 
@@ -33,7 +33,7 @@ def write_rows(folder: Path, given: Given, ends: Iterable[RowEnd], action: Actio
     with _opened(folder, given, action) as files:
         for number, row in enumerate(given.rows):
             sent = number < given.sent
-            end = next(of_run) if sent else left_out_end(action, row)
+            end = planned_end(next(of_run), row) if sent else left_out_end(action, row)
             files[end.part](line(width, number if sent else None, row, end))
             counts.add(end)
             if number % TOLD_EVERY == 0:
@@ -49,7 +49,7 @@ def _opened(folder: Path, given: Given, action: Action) -> Iterator[Mapping[Part
     with ExitStack() as files:
         writers: dict[Part, WriteLine] = {}
         for part in PARTS[action]:
-            file = files.enter_context((folder / f"{part}.csv").open("w", encoding="utf-8", errors=ODD, newline=""))
+            file = files.enter_context(open_private(folder / f"{part}.csv"))
             writers[part] = csv_writer(file).writerow
             writers[part](list(header(given.columns)))
         yield writers
@@ -57,6 +57,5 @@ def _opened(folder: Path, given: Given, action: Action) -> Iterator[Mapping[Part
 
 def write_summary(folder: Path, summary: Summary, zone: tzinfo | None) -> None:
     """The summary as JSON, and the page. Raises OSError."""
-    (folder / PAGE).write_text(render(summary, zone), encoding="utf-8", errors=ODD)
-    text = json.dumps(summary.document(), indent=2, ensure_ascii=False)
-    (folder / SUMMARY).write_text(text + "\n", encoding="utf-8", errors=ODD)
+    write_private(folder / PAGE, tame(render(summary, zone)))
+    write_private(folder / SUMMARY, json_text(summary.document(), indent=2) + "\n")

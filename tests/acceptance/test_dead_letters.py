@@ -44,6 +44,21 @@ def test_a_replay_that_is_stopped_goes_on_and_moves_each_letter_once(house: Hous
     assert counts == [*known, None, COUNT - moved], "of one that was killed the audit knows that it began"
 
 
+@pytest.mark.parametrize("action", ["replay", "discard"])
+def test_what_a_stopped_move_tells_is_what_it_moved(house: House, action: str) -> None:
+    """Ctrl-C comes just while Redis moves some: they are in the summary and in the audit."""
+    count = 4000
+    die(house.redis_url, [f"letter-{each}" for each in range(count)], dead("MissingRight", 174, "no right"))
+    moving = house.start("dead", action, "--all", "--yes", "--because", "x", "--rate", "1000", "--json")
+    eventually(lambda: house.client.zcard(keys.DEAD) < count, every=0.0001)
+    moving.terminate(signal.SIGINT)
+    moved = count - int(house.client.zcard(keys.DEAD))
+    assert 0 < moved < count, "it was stopped in the middle"
+    assert moving.popen.returncode == 1
+    assert f'"moved": {moved}' in moving.text()
+    assert [act["count"] for act in house.ask("audit")] == [None, moved]
+
+
 def test_a_mended_letter_is_replayed_to_its_end_and_keeps_where_it_came_from(house: House) -> None:
     house.sandbox.add_links([LINK, ("calendar:address", 9, 1)])
     house.sandbox.fault("action_code", times=None, params={"code": 174, "text": "no"}, match={"action": "delete"})

@@ -1,7 +1,14 @@
 """The task `unlinker.redrive` on real workers: sent twice at once, stopped, killed, and beside jobs of others."""
 
 import json
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from celery import Celery
@@ -17,6 +24,31 @@ from worker.unlinking.outcome import dead
 
 TASK = "unlinker.redrive"
 HOURS_AGO = 2 * 3600
+
+
+@dataclass
+class Heard:
+    """What a webhook was told."""
+
+    url: str
+    documents: list[dict[str, Any]] = field(default_factory=list)
+
+
+@contextmanager
+def web_server() -> Iterator[Heard]:
+    """Hears webhooks."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.documents.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        heard = Heard(f"http://127.0.0.1:{server.server_address[1]}/")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield heard
+        server.shutdown()
 
 
 def overdue(house: House, count: int, age: float = HOURS_AGO) -> list[str]:
@@ -57,6 +89,7 @@ def test_a_pass_redrives_what_is_due_and_drops_what_is_old_though_sent_twice(hou
     again = [house.job(letter_id)["replayed_as"] for letter_id in due]
     assert {document["outcome"] for document in house.all_ended(again).values()} == {"unlinked"}
     assert left(house) == 0
+    assert {file.stat().st_mode & 0o777 for file in archive.glob("*.jsonl")} == {0o600}
     kept = [json.loads(line) for file in archive.glob("*.jsonl") for line in file.read_text().splitlines()]
     assert {line["id"] for line in kept} == set(old)
     acts = {(act["action"], act["by"]): act["count"] for act in house.ask("audit") if act["count"]}
@@ -102,12 +135,38 @@ def test_a_pass_whose_worker_is_killed_is_taken_over(house: House) -> None:
 def test_an_archive_that_cannot_be_written_fails_the_task_and_drops_nothing(house: House) -> None:
     overdue(house, 3, age=100 * DAY)
     (house.home / "file").write_text("no folder")
-    worker = house.start_worker(UNLINKER_ARCHIVE_DIR=str(house.home / "file"))
+    with web_server() as heard:
+        _fail_to_archive(house, heard)
+
+
+def _fail_to_archive(house: House, heard: Heard) -> None:
+    folder = str(house.home / "file")
+    worker = house.start_worker(UNLINKER_ARCHIVE_DIR=folder, UNLINKER_NOTIFY_WEBHOOK=heard.url)
     with Celery(broker=house.redis_url, backend=house.redis_url) as app:
         sent = app.send_task(TASK, queue="control")
         eventually(lambda: sent.state == "FAILURE")
+        again = app.send_task(TASK, queue="control")
+        eventually(lambda: again.state == "FAILURE")
     assert left(house) == 3
+    (told,) = heard.documents
+    assert told["title"].startswith("old dead letters and journal entries stay")
+    assert f"no file can be written in {house.home / 'file'}" in told["text"]
     assert "nothing was dropped" in worker.wait_for(f"no file can be written in {house.home / 'file'}")
     doctor = house.run("doctor", UNLINKER_ARCHIVE_DIR=str(house.home / "file"))
     assert "archive" in doctor.stdout
     assert doctor.returncode == 1
+
+
+def test_doctor_writes_a_trial_file_into_the_archive_folder(house: House) -> None:
+    """A full disk takes no byte more though the folder may be written to; here it is the bound on a process' files."""
+    settings = {"UNLINKER_ARCHIVE_DIR": str(house.home)}
+    fine = house.run("doctor", "--json", **settings)
+    assert fine.returncode == 0, fine.stdout
+    limited = ["bash", "-c", 'ulimit -f 16; exec "$0" -m gateway.cli doctor --json', sys.executable]
+    full = subprocess.run(
+        limited, cwd=house.home, env=house.environment(**settings), capture_output=True, text=True, check=False
+    )
+    assert full.returncode == 1
+    checks = {check["name"]: check for check in json.loads(full.stdout)["checks"]}
+    assert "cannot be written to: File too large" in checks["archive folder"]["text"]
+    assert list(house.home.glob("tmp*")) == []

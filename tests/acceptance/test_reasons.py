@@ -35,7 +35,7 @@ CASES = (
     Case("UnknownAccount", link(3, account="nobody"), text="nobody"),
     Case("Expired", link(4, not_after=1_000_000), text="deadline"),
     Case("NotDeletable", link(5), 168, "made to fail", ["refused"]),
-    Case("UnknownRecord", link(6), 80, "made to fail", ["refused"]),
+    Case("UnknownRecord", link(6), 80, "made to fail", ["again", "refused"]),
     Case("MissingRight", link(7), 174, "made to fail", ["refused"]),
     Case("NotSupported", link(8), 199, "made to fail", ["refused"]),
     Case("BadRequest", link(9), 73, "made to fail", ["refused"]),

@@ -39,7 +39,7 @@ def test_both_agree_for_every_end(house: House) -> None:
     house.start_worker()
     with Celery(broker=house.redis_url, backend=house.redis_url) as app:
         done = check(app, house, house.unlink(*LINK), "unlinked", "SUCCESS")
-        assert done.result == {"outcome": "unlinked", "evidence": "answered", "proven": True}
+        assert done.result == {"outcome": "unlinked", "evidence": "answered", "proven": True, "by": "us"}
         absent = check(app, house, house.unlink("calendar:address", 300, 6), "already_absent", "SUCCESS")
         assert absent.result["outcome"] == "already_absent"
         kept = check(app, house, house.unlink(*OWNER), "dead", "FAILURE")

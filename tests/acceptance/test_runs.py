@@ -78,7 +78,7 @@ def test_workers_killed_again_and_again_end_in_the_same_state(house: House) -> N
     house.start_worker()
     run = over(house, run_id)
     assert run.counts["unlinked"] == 2500
-    assert states(house, run_id) == b"u" * 2500
+    assert set(states(house, run_id)) <= set(b"uv"), "v: its worker died, so nobody knows whether it was us"
     assert house.sandbox.call("GET", "stats")["deleted_twice"] == []
 
 

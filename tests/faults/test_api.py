@@ -33,8 +33,9 @@ SIDE = {"childid": 153, "action": "delete"}
         ("throttle_429", {"retry_after": "-1"}, GONE, "answered"),
         ("unavailable_503", {"retry_after": "Thu, 01 Jan 1970 00:00:00 GMT"}, GONE, "answered"),
         ("request_code", {"code": 1}, GONE, "answered"),
-        ("action_code", {"code": 1, "done": True}, GONE, "read_back"),
+        ("action_code", {"code": 1, "done": True}, "already_absent", "read_back"),
         ("action_code", {"code": 80, "done": True}, "already_absent", "read_back"),
+        ("action_code", {"code": 80}, GONE, "answered"),  # the link was made just after the answer
         ("action_code", {"code": 137}, GONE, "answered"),
         ("hang_before", {"seconds": 5}, GONE, "answered"),
         ("hang_after", {"seconds": 5}, GONE, "read_back"),
@@ -50,11 +51,14 @@ def test_one_fault_ends_in_a_true_outcome(
     assert LINK not in house.sandbox.links()
 
 
-def test_an_api_that_lies_about_success_is_caught_when_everything_is_verified(house: House) -> None:
+def test_a_success_that_reads_contradict_stands_and_says_what_was_seen(house: House) -> None:
     house.sandbox.fault("lie_ok", times=None, match=SIDE)
     house.start_worker(UNLINKER_VERIFY="always", UNLINKER_MAX_ATTEMPTS="2", UNLINKER_REQUESTS_PER_SECOND="50")
     document = house.ended(house.unlink(*LINK))
-    assert (document["outcome"], document["reason"]) == ("dead", "Exhausted")
+    assert (document["outcome"], document["proven"], document["by"]) == ("unlinked", False, "us")
+    assert document["read_back_showed"] == "present"
+    assert "READ_LAG" in document["message"]
+    assert len(house.sandbox.actions()) == 1, "what was answered with success is not sent again"
     assert LINK in house.sandbox.links()
 
 

@@ -28,6 +28,7 @@ from worker.stores.records import (
     record_fields,
 )
 from worker.stores.wishes import Accepted, Cancelled, Wish, Wishes
+from worker.unlinking.attribution import Known
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.job import Job, Relation
 from worker.unlinking.outcome import Evidence, Kind, Outcome
@@ -122,8 +123,8 @@ class RecordMachine(RuleBasedStateMachine):
             assert alive, "only a living claim makes a copy a duplicate"
             return multiple()
         if job_id in self.model.sent:
-            assert known.in_doubt, "what was sent and never answered is in doubt"
-        (self.model.doubt.add if known.in_doubt else self.model.doubt.discard)(job_id)
+            assert known.known.in_doubt, "what was sent and never answered is in doubt"
+        (self.model.doubt.add if known.known.in_doubt else self.model.doubt.discard)(job_id)
         self.model.sent.discard(job_id)
         self.model.claims[job_id] = claim
         return job_id, claim
@@ -168,7 +169,8 @@ class RecordMachine(RuleBasedStateMachine):
         job_id, claim = pair
         if status is Status.UNVERIFIED and job_id not in self.model.sent:
             return
-        ticket = Ticket(job=self._job(job_id), attempts=1, in_doubt=job_id in self.model.sent)
+        known = Known().after_loss(1.0) if job_id in self.model.sent else Known()
+        ticket = Ticket(job=self._job(job_id), attempts=1, known=known)
         done = self._do(self.records.defer(claim, status, ticket, "why"))
         if reply_lost:
             assert self._do(self.records.defer(claim, status, ticket, "why")) == done, "it is repeated, and not lost"
@@ -176,7 +178,7 @@ class RecordMachine(RuleBasedStateMachine):
         assert done == (not ended and self.model.claims.get(job_id) == claim)
         if done:
             question = status is Status.UNVERIFIED
-            (self.model.doubt.add if ticket.in_doubt or question else self.model.doubt.discard)(job_id)
+            (self.model.doubt.add if known.in_doubt or question else self.model.doubt.discard)(job_id)
             self.model.sent.discard(job_id)
             self.model.claims[job_id] = ""
             self.sync.hdel(keys.CLAIMED, claim)

@@ -237,6 +237,56 @@ async def test_faults_of_the_results(client: Client) -> None:
     assert isinstance((await (await spoilt("wrong_shape")).json())["response"]["results"], dict)
 
 
+@pytest.mark.parametrize("kind", ["throttle_429", "unavailable_503", "bad_gateway_502"])
+async def test_a_server_that_fails_may_have_done_the_work(client: Client, kind: str) -> None:
+    await client.control("POST", "faults", {"kind": kind, "params": {"done": True}})
+    assert (await client.raw(delete())).status == int(kind[-3:])
+    assert ("calendar:address", 671, 153) not in await client.links()
+    await client.control("POST", "faults", {"kind": kind, "params": {"done_after": 0.05}})
+    await client.raw(delete(671, 42, PREFIX + "calendar:estate"))
+    assert ("calendar:estate", 671, 42) in await client.links()
+    while ("calendar:estate", 671, 42) in await client.links():
+        await asyncio.sleep(0.02)
+
+
+async def test_a_request_that_is_delivered_twice_answers_as_the_second_time(client: Client) -> None:
+    await client.control("POST", "faults", {"kind": "doubled"})
+    assert codes(await client.call(delete())) == [168]
+    assert ("calendar:address", 671, 153) not in await client.links()
+
+
+async def test_reads_may_lag_behind_deletes(client: Client) -> None:
+    await client.control("PATCH", "options", {"read_lag_s": 0.3})
+    await client.call(delete())
+
+    async def shown() -> bool:
+        read = await client.call(get_ids_from_relation("a", CALENDAR, parentids=[671]))
+        return "671" in read["response"]["results"][0]["data"]["records"][0]["elements"]
+
+    assert await shown()
+    assert ("calendar:address", 671, 153) not in await client.links()
+    while await shown():
+        await asyncio.sleep(0.02)
+
+
+async def test_a_fault_lasts_as_long_as_it_is_told(client: Client) -> None:
+    fault = {"kind": "unavailable_503", "times": None, "lasts": 0.2, "match": {"action": "get"}}
+    await client.control("POST", "faults", fault)
+    read = get_ids_from_relation("a", CALENDAR, parentids=[671])
+    assert (await client.raw(read)).status == 503
+    assert (await client.raw(delete())).status == 200
+    while (await client.raw(read)).status == 503:
+        await asyncio.sleep(0.02)
+    assert await client.control("GET", "faults") == []
+
+
+async def test_some_links_are_removed_by_somebody_else(client: Client) -> None:
+    before = await client.links()
+    await client.control("DELETE", "links", [LINK])
+    assert before - await client.links() == {("calendar:address", 671, 153)}
+    assert (await client.control("GET", "stats"))["deleted"] == 0
+
+
 async def test_lies(client: Client) -> None:
     await client.control("POST", "faults", [{"kind": "lie_ok"}, {"kind": "lie_error"}])
     assert codes(await client.call(delete())) == [0]

@@ -58,7 +58,7 @@ ACCOUNT = (Verdict.HALT_ACCOUNT, None, None, Verdict.REFUSED)
 OUR_FAULT = (Verdict.REFUSED, Reason.BAD_REQUEST, None, Verdict.REFUSED)
 RIGHTS = (Verdict.REFUSED, Reason.MISSING_RIGHT, None, Verdict.REFUSED)
 NOT_SUPPORTED = (Verdict.REFUSED, Reason.NOT_SUPPORTED, None, Verdict.REFUSED)
-LOOK_RECORD = (Verdict.UNKNOWN, Reason.UNKNOWN_RECORD, None, Verdict.REFUSED)
+LOOK_RECORD = (Verdict.UNKNOWN, Reason.UNKNOWN_RECORD, 2, Verdict.REFUSED)
 OTHER = (Verdict.AGAIN, Reason.UNKNOWN_CODE, 2, Verdict.REFUSED)
 
 
@@ -76,7 +76,7 @@ OTHER = (Verdict.AGAIN, Reason.UNKNOWN_CODE, 2, Verdict.REFUSED)
         ([199, 216, 217, 218], NOT_SUPPORTED),
         ([80, 235, 251, 292, 293, 169, 117, 121], LOOK_RECORD),
         ([168], (Verdict.UNKNOWN, Reason.NOT_DELETABLE, None, Verdict.REFUSED)),
-        ([132], (Verdict.UNKNOWN, Reason.UNKNOWN_RELATION_TYPE, None, Verdict.REFUSED)),
+        ([132], (Verdict.UNKNOWN, Reason.UNKNOWN_RELATION_TYPE, 2, Verdict.REFUSED)),
         ([0, 97], (Verdict.UNKNOWN, None, None, Verdict.REFUSED)),
         ([28, 29, 34, 37, 50, 75, 203, 288, 304], OTHER),
         ([2, 305, 999, 10**9, -5, UNREADABLE_CODE], OTHER),

@@ -68,17 +68,23 @@ def test_ends() -> None:
     assert read(ENTRY, fields) == [
         Ended(id=each, at=AT, outcome="dead", evidence="read_back", details=details) for each in "ab"
     ]
-    fields = {b"end": b"already_absent", b"ids": b"a", b"fields": b'{"evidence":"read_back","proven":false}'}
-    assert read(ENTRY, fields) == [Ended(id="a", at=AT, outcome="already_absent", evidence="read_back", proven=False)]
+    fields = {
+        b"end": b"already_absent",
+        b"ids": b"a",
+        b"fields": b'{"evidence":"read_back","proven":false,"by":"not_us"}',
+    }
+    assert read(ENTRY, fields) == [
+        Ended(id="a", at=AT, outcome="already_absent", evidence="read_back", proven=False, by="not_us")
+    ]
 
 
 def test_spans() -> None:
     found = read(ENTRY, {b"chunk": b"c", b"spans": b"0,2,u,a;5,1,A,r;6,1,e,"})
     assert found == [
-        Ended(id="c:0", at=AT, outcome="unlinked", evidence="answered"),
-        Ended(id="c:1", at=AT, outcome="unlinked", evidence="answered"),
-        Ended(id="c:5", at=AT, outcome="already_absent", evidence="read_back", proven=False),
-        Ended(id="c:6", at=AT, outcome="expired"),
+        Ended(id="c:0", at=AT, outcome="unlinked", evidence="answered", by="us"),
+        Ended(id="c:1", at=AT, outcome="unlinked", evidence="answered", by="us"),
+        Ended(id="c:5", at=AT, outcome="already_absent", evidence="read_back", proven=False, by="not_us"),
+        Ended(id="c:6", at=AT, outcome="expired", by="not_us"),
     ]
     assert {state for state in RowState if state.is_final} >= {RowState.UNLINKED, RowState.EXPIRED}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sandbox import SandboxOptions
 from sandbox.faults import Rule
 from sandbox.state import Link
-from tests.boxed import Boxed, SeenTypes, restoring, to_the_end
+from tests.boxed import CLOCK, Boxed, SeenTypes, restoring, to_the_end
 from worker.onoffice.appointments import CONFIRMATIONS, confirmations, relationinfo
 from worker.onoffice.errors import MalformedAppointment
 from worker.onoffice.replies import Answer
@@ -54,7 +54,7 @@ def boxed(faults: Sequence[Rule] = (), links: Sequence[Link] = (*GUESTS, OWNER),
 def unlink(box: Boxed, links: Sequence[Link] = GUESTS, seen: Sequence[str] = ()) -> tuple[dict[str, Outcome], Kept]:
     tickets = [Ticket(job=Job(id=f"job-{number}", relation=Relation(*link))) for number, link in enumerate(links)]
     kept = Kept(box, tickets)
-    unlinker = Unlinker(box, SeenTypes(seen), Policy(), Keeper(box, kept.store))
+    unlinker = Unlinker(box, SeenTypes(seen), Policy(), CLOCK, Keeper(box, kept.store))
     return to_the_end(unlinker.run, tickets), kept
 
 
@@ -87,7 +87,7 @@ def test_undone_with_what_was_saved_everything_is_as_before() -> None:
         for ticket in restoring([link], confirmation=kept.statuses[f"job-{number}"])
     ]
     for ticket in tickets:
-        to_the_end(Restorer(box, SeenTypes(), Policy()).run, [ticket])
+        to_the_end(Restorer(box, SeenTypes(), Policy(), CLOCK).run, [ticket])
     assert box.state.confirmations == before
     assert box.state.links == {*GUESTS, OWNER}
 

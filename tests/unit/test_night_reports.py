@@ -103,9 +103,10 @@ def test_many_links_are_counted_and_some_are_shown() -> None:
     assert "and 50 more" in render(Report(night, []))
 
 
-def test_a_night_is_one_run_and_another_night_another() -> None:
-    assert run_id(NIGHT.id) == run_id(NIGHT.id)
-    assert run_id(NIGHT.id) != run_id(night_id("sold", START + DAY))
+def test_each_attempt_at_a_night_has_a_run_of_its_own() -> None:
+    assert run_id(NIGHT.id, "one") == run_id(NIGHT.id, "one")
+    others = {run_id(NIGHT.id, "other"), run_id(night_id("sold", START + DAY), "one")}
+    assert len(others | {run_id(NIGHT.id, "one")}) == 3
 
 
 class Elements(HTMLParser):

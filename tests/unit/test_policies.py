@@ -1,15 +1,18 @@
 """The policies file: what it says, and every fault with line and key, all at once."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from config.settings import load_settings
 from gateway.cli import run
 from gateway.commands.doctor import _policies
 from gateway.reconciling.faults import PolicyFileError
 from gateway.reconciling.policy_file import load_policies
+from gateway.reconciling.surroundings import half_lists
 from gateway.reconciling.tables import (
     BrakesTable,
     HttpTable,
@@ -19,6 +22,7 @@ from gateway.reconciling.tables import (
     SqlTable,
     TruthTable,
 )
+from tests.nights import POLICY
 from worker.onoffice.pages import Condition
 from worker.unlinking.policies import (
     FileSource,
@@ -342,6 +346,7 @@ def test_the_command_looks_at_what_the_file_names(
     assert _policies(path, load_settings()).text == "2: sold-estates, x"
     output = capsys.readouterr()
     assert "2 policies: sold-estates, x" in output.err
+    assert "warning: policies.x: if half of the list" in output.err
     assert "secret-word" not in output.out + output.err
 
 
@@ -360,3 +365,34 @@ def test_the_example_of_the_docs_is_a_policies_file_and_every_key_is_told(tmp_pa
     for table in (PolicyTable, ScopeTable, KeepTable, BrakesTable, SqlTable, HttpTable, TruthTable):
         for name in table.model_fields:
             assert name in docs, f"{table.__name__}.{name}"
+
+
+@pytest.mark.parametrize(("name", "table"), [("sql", SqlTable), ("http", HttpTable)])
+def test_the_docs_say_which_keys_stand_in_a_source_and_which_beside_it(name: str, table: type[BaseModel]) -> None:
+    (row,) = [line.split("|")[2] for line in DOCS.read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    beside, within = (set(re.findall("`([a-z_]+)`", part)) for part in row.split("; in it"))
+    assert within == set(table.model_fields)
+    assert beside == {"columns"} <= set(KeepTable.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("keep", "brakes", "warned"),
+    [
+        ('file = "keep.csv"', "", True),
+        ('file = "keep.csv"', "expect_at_least = 2", False),
+        ('sql = {dsn = "sqlite:///x.db", query = "SELECT 1"}', "", True),
+        ('http = {url = "http://127.0.0.1:9/"}', "", True),
+        ('http = {url = "http://127.0.0.1:9/", count = "total"}', "", False),
+        ("ids = [1]", "", False),
+        ("nothing = true", "", False),
+        ('where = [["Status", "=", 1]]', "", False),
+    ],
+)
+def test_half_a_list_that_nobody_would_notice_is_warned_of(
+    tmp_path: Path, keep: str, brakes: str, warned: bool
+) -> None:
+    path = tmp_path / "policies.toml"
+    said = {"scope": "ids = [1]", "keep": keep, "brakes": brakes, "mode": "apply", "on_resurrected": "report"}
+    path.write_text(POLICY.format(**said))
+    warnings = list(half_lists(load_policies(path)))
+    assert [each.startswith("policies.sold: if half of the list") for each in warnings] == [True] * warned

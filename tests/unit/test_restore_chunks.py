@@ -2,7 +2,8 @@
 
 import pytest
 
-from worker.unlinking.chunk import Chunk, RowState, Unreadable, outcome_of, state_of, tally
+from worker.unlinking.attribution import By
+from worker.unlinking.chunk import Chunk, RowState, RowTold, Unreadable, outcome_of, state_of, tally
 from worker.unlinking.errors import REASONS
 from worker.unlinking.job import Job, Relation
 from worker.unlinking.outcome import Evidence, Kind, Outcome
@@ -57,7 +58,7 @@ def test_ends_of_restores_have_bytes_of_their_own() -> None:
         outcome = Outcome(kind=kind, evidence=Evidence.READ_BACK)
         assert outcome.succeeded
         assert state_of(outcome).value == byte
-        assert outcome_of(RowState(byte)) == (str(kind), True)
+        assert outcome_of(RowState(byte)) == RowTold(str(kind), proven=True, by=None)
     counts = tally(b"rrpdeucaA")
     assert (counts["restored"], counts["already_present"], counts["unlinked"], counts["unproven"]) == (2, 1, 1, 1)
     assert sum(counts.values()) - counts["unproven"] == 9
@@ -69,3 +70,28 @@ def test_every_reason_can_be_told_of_a_restore_too() -> None:
             happened, advice = error.explain(restore=restore)
             assert happened.endswith(".")
             assert advice
+
+
+@pytest.mark.parametrize(("more", "seen"), [([], False), ([True], True), ([False], False)])
+def test_a_row_to_be_deleted_may_say_that_it_was_seen(more: list[object], seen: bool) -> None:
+    (job,) = Chunk.from_arguments("c", {"relations": [["calendar:address", 1, 2, *more]]}).rows
+    assert isinstance(job, Job)
+    assert job.seen is seen
+
+
+@pytest.mark.parametrize("more", [[1], ["true"], [None], [True, True]])
+def test_what_else_a_row_says_is_refused(more: list[object]) -> None:
+    (fault,) = Chunk.from_arguments("c", {"relations": [["calendar:address", 1, 2, *more]]}).rows
+    assert isinstance(fault, Unreadable)
+
+
+@pytest.mark.parametrize("by", By)
+@pytest.mark.parametrize("kind", [Kind.UNLINKED, Kind.ALREADY_ABSENT, Kind.DEAD, Kind.EXPIRED, Kind.CANCELLED])
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_byte_tells_who_removed_the_link(kind: Kind, by: By, proven: bool) -> None:
+    impossible = {(Kind.UNLINKED, By.NOT_US)} | {(each, By.US) for each in Kind if each is not Kind.UNLINKED}
+    if (kind, by) in impossible:
+        return
+    told = outcome_of(state_of(Outcome(kind=kind, proven=proven, by=by)))
+    assert (told.outcome, told.by) == (kind, by)
+    assert told.proven is (proven or kind not in (Kind.UNLINKED, Kind.ALREADY_ABSENT))

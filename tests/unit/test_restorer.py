@@ -11,25 +11,27 @@ from hypothesis import strategies as st
 from sandbox import SandboxOptions
 from sandbox.faults import Rule
 from sandbox.state import Link
-from tests.boxed import Boxed, SeenTypes, restoring, to_the_end
+from tests.boxed import CLOCK, Boxed, SeenTypes, restoring, to_the_end
 from worker.onoffice.protocol import Action
 from worker.onoffice.replies import Answer, Reply
+from worker.unlinking.attribution import Known
 from worker.unlinking.decisions import End, Look, Snooze, Ticket
 from worker.unlinking.errors import REASONS
 from worker.unlinking.judging import Policy, Sight
 from worker.unlinking.judging_creates import after_create, judge_create_answer
-from worker.unlinking.outcome import EXPIRED, Evidence, Kind, Outcome
+from worker.unlinking.outcome import EXPIRED, Evidence, Kind, Looked, Outcome
 from worker.unlinking.restorer import AFTER_SCOUT, Restorer
 
 OWNERS: list[Link] = [("estate:address:owner", 1, child) for child in range(1, 8)]
 PARTICIPANT: Link = ("calendar:address", 671, 153)
+DOUBT = Known().after_loss(1.0)
 SEEN = ("estate:address:owner", "calendar:address")
 
 
 def restore(
     box: Boxed, tickets: list[Ticket], *, policy: Policy | None = None, seen: tuple[str, ...] = SEEN
 ) -> dict[str, Outcome]:
-    return to_the_end(Restorer(box, SeenTypes(seen), policy or Policy()).run, tickets)
+    return to_the_end(Restorer(box, SeenTypes(seen), policy or Policy(), CLOCK).run, tickets)
 
 
 def kinds(ended: dict[str, Outcome]) -> list[str]:
@@ -122,7 +124,7 @@ def test_while_the_scout_is_unclear_the_others_wait_without_cost() -> None:
     decisions = {}
 
     async def once(tickets: Any) -> Any:
-        decisions.update(await Restorer(box, SeenTypes(), Policy()).run(tickets))
+        decisions.update(await Restorer(box, SeenTypes(), Policy(), CLOCK).run(tickets))
         return decisions
 
     with pytest.raises(AssertionError, match="for ever"):
@@ -221,26 +223,26 @@ def test_what_is_provably_not_there_is_not_called_restored() -> None:
 @pytest.mark.parametrize("code", [78, 80, 97, 132, 173])
 def test_an_answer_that_does_not_clearly_say_nothing_was_done_leaves_a_doubt(code: int) -> None:
     (ticket,) = restoring(OWNERS[:1])
-    look = judge_create_answer(ticket, Answer(code, "text", (), None), Policy())
+    look = judge_create_answer(ticket, Answer(code, "text", (), None), Policy(), 0.0)
     assert isinstance(look, Look)
-    assert look.in_doubt
-    assert after_create(ticket, look, Sight.PRESENT, Policy()) == End(
-        Outcome(kind=Kind.RESTORED, evidence=Evidence.READ_BACK)
+    assert look.known.in_doubt
+    assert after_create(ticket, look, Sight.PRESENT, Policy(), 5.0) == End(
+        Outcome(kind=Kind.RESTORED, evidence=Evidence.READ_BACK, looked=Looked(5.0, "present"))
     )
 
 
 def test_a_refusal_after_a_create_that_may_have_been_done_is_looked_after() -> None:
     (ticket,) = restoring(OWNERS[:1])
     refusal = Answer(261, "Missing write right", (), None)
-    assert isinstance(judge_create_answer(ticket, refusal, Policy()), End)
-    look = judge_create_answer(replace(ticket, in_doubt=True), refusal, Policy())
-    assert look == Look(in_doubt=True, reason="MissingRight", code=261, why="Missing write right")
+    assert isinstance(judge_create_answer(ticket, refusal, Policy(), 5.0), End)
+    look = judge_create_answer(replace(ticket, known=DOUBT), refusal, Policy(), 5.0)
+    assert look == Look(known=DOUBT.after_loss(5.0), reason="MissingRight", code=261, why="Missing write right")
 
 
 def test_after_the_last_attempt_an_open_question_is_not_called_exhausted() -> None:
     (ticket,) = restoring(OWNERS[:1])
-    look = Look(in_doubt=True, why="no answer")
-    unseen, absent = (after_create(ticket, look, sight, Policy(1)) for sight in (Sight.NOT_SEEN, Sight.ABSENT))
+    look = Look(known=DOUBT, why="no answer")
+    unseen, absent = (after_create(ticket, look, sight, Policy(1), 5.0) for sight in (Sight.NOT_SEEN, Sight.ABSENT))
     assert isinstance(unseen, End)
     assert isinstance(absent, End)
     assert (unseen.outcome.reason, absent.outcome.reason) == ("Unverified", "Exhausted")
@@ -256,7 +258,7 @@ def test_a_batch_that_one_action_spoils_is_halved_and_looked_at_before_each_half
 
 def test_too_late_is_answered_by_a_look_and_nothing_is_made() -> None:
     box = Boxed(links=OWNERS[:1])
-    tickets = [replace(each, in_doubt=True, give_up=EXPIRED) for each in restoring(OWNERS[:2])]
+    tickets = [replace(each, known=DOUBT, give_up=EXPIRED) for each in restoring(OWNERS[:2])]
     assert kinds(restore(box, tickets)) == ["restored", "expired"]
     assert kinds(restore(Boxed(), tickets, seen=())) == ["dead", "dead"], "a create of theirs may have been done"
     assert creates(box) == []
@@ -311,7 +313,7 @@ def test_whatever_the_api_does_no_link_is_made_twice_and_no_outcome_is_wrong(
     before = set(there)
     types = {link[0] for link in there + wanted} if seen else ()
     tickets = restoring(wanted)
-    restorer = Restorer(box, sightings := SeenTypes(types), policy)
+    restorer = Restorer(box, sightings := SeenTypes(types), policy, CLOCK)
     ended: dict[str, Outcome] = {}
     for start in range(0, len(tickets), actions):
         ended |= to_the_end(restorer.run, tickets[start : start + actions])
@@ -329,7 +331,7 @@ def test_whatever_the_api_does_no_link_is_made_twice_and_no_outcome_is_wrong(
             assert link in before
     assert box.state.links <= before | set(wanted)
     calm = Boxed(sorted(box.state.links))
-    again = to_the_end(Restorer(calm, sightings, Policy()).run, restoring(sorted(box.state.links)))
+    again = to_the_end(Restorer(calm, sightings, Policy(), CLOCK).run, restoring(sorted(box.state.links)))
     assert {outcome.kind for outcome in again.values()} <= {Kind.ALREADY_PRESENT}
     assert creates(calm) == []
 
@@ -344,6 +346,6 @@ def test_an_account_that_sees_nothing_makes_each_link_once_at_the_most(
     different = sorted(set(wanted))
     tickets = restoring(different)
     for start in range(0, len(tickets), actions):
-        to_the_end(Restorer(box, SeenTypes(), Policy()).run, tickets[start : start + actions])
+        to_the_end(Restorer(box, SeenTypes(), Policy(), CLOCK).run, tickets[start : start + actions])
     for link in different:
         assert box.state.created[link] + box.state.created_existing[link] <= 1

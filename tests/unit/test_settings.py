@@ -107,3 +107,13 @@ def test_the_redactor_masks_secrets_and_passwords_in_urls() -> None:
     redact = Redactor([SECRET])
     event = redact(None, "info", {"event": f"x {SECRET} y", "url": "redis://:pass@host:1/0", "n": 1})
     assert event == {"event": "x ** y", "url": "redis://:**@host:1/0", "n": 1}
+
+
+def test_the_lag_of_reads_is_bounded_and_looking_first_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (load_settings().read_lag, load_settings().look_first) == (60.0, False)
+    for value in ("-1", "3601", "nan", "soon"):
+        monkeypatch.setenv("UNLINKER_READ_LAG", value)
+        with pytest.raises(ConfigurationError, match="UNLINKER_READ_LAG"):
+            load_settings()
+    monkeypatch.setenv("UNLINKER_READ_LAG", "0")
+    assert load_settings().read_lag == 0

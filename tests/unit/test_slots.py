@@ -65,6 +65,69 @@ def test_a_slot_in_the_doubled_hour_comes_once(cron: str, slots: list[str]) -> N
     assert first(berlin(cron), "2026-10-24T20:00", len(slots)) == slots
 
 
+@pytest.mark.parametrize("cron", ["*/30 * * * *", "0,30 * * * *", "0-59/30 */1 * * *", "*/30 0-23 * * *"])
+def test_a_schedule_of_every_hour_follows_the_time_that_passes(cron: str) -> None:
+    doubled = first(berlin(cron), "2026-10-25T01:59", 5)
+    assert doubled == [
+        *("2026-10-25T02:00+02:00", "2026-10-25T02:30+02:00", "2026-10-25T02:00+01:00", "2026-10-25T02:30+01:00"),
+        "2026-10-25T03:00+01:00",
+    ]
+    assert first(berlin(cron), "2026-03-29T01:29", 3) == [
+        *("2026-03-29T01:30+01:00", "2026-03-29T03:00+02:00", "2026-03-29T03:30+02:00")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "cron", "start", "slots"),
+    [
+        # half an hour is doubled, from 01:30 to 02:00
+        (
+            *("Australia/Lord_Howe", "*/15 * * * *", "2026-04-05T01:29"),
+            [*("01:30+11:00", "01:45+11:00", "01:30+10:30", "01:45+10:30", "02:00+10:30")],
+        ),
+        ("Australia/Lord_Howe", "45 1 * * *", "2026-04-05T01:29", ["01:45+11:00", "01:45+10:30"]),
+        ("America/New_York", "15 * * * *", "2026-11-01T00:30", ["01:15-04:00", "01:15-05:00", "02:15-05:00"]),
+        ("America/New_York", "15 * * * *", "2026-03-08T00:30", ["01:15-05:00", "03:15-04:00"]),
+    ],
+)
+def test_the_doubled_hour_of_other_clocks(zone: str, cron: str, start: str, slots: list[str]) -> None:
+    assert [slot.split("T")[1] for slot in first(Timing(cron, zone, HOUR), start, len(slots))] == slots
+
+
+ZONES = st.sampled_from(["Europe/Berlin", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
+HOURS = st.integers(0, 23)
+MINUTES = st.integers(0, 59)
+MOMENTS = st.integers(int(at("2026-01-01T00:00")), int(at("2027-01-01T00:00"))).map(float)
+SET = ["2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01"]  # days when clocks are set
+CHANGES = st.builds(
+    lambda day, seconds: at(f"{day}T02:00") + seconds, st.sampled_from(SET), st.integers(-90_000, 90_000)
+)
+CRONS = st.builds(
+    lambda minutes, hours: f"{minutes} {hours} * * *",
+    st.one_of(st.just("*"), st.integers(1, 40).map(lambda n: f"*/{n}"), st.integers(0, 59).map(str)),
+    st.one_of(st.just("*"), st.just("*/1"), st.integers(2, 9).map(lambda n: f"*/{n}"), st.integers(0, 23).map(str)),
+)
+
+
+@settings(deadline=None)
+@given(ZONES, CRONS, st.one_of(MOMENTS, CHANGES))
+def test_slots_go_up_and_no_named_time_comes_twice(zone: str, cron: str, moment: float) -> None:
+    clock = ZoneInfo(zone)
+    found = itertools.takewhile(lambda slot: slot < moment + 2 * DAY, slots_after(Timing(cron, zone, HOUR), moment))
+    slots = list(found)
+    assert all(one < other for one, other in itertools.pairwise([moment, *slots]))
+    if cron.split()[1] not in ("*", "*/1"):
+        walls = [datetime.fromtimestamp(slot, clock).replace(tzinfo=None) for slot in slots]
+        assert len(set(walls)) == len(walls)
+
+
+@settings(deadline=None)
+@given(ZONES, st.sampled_from([1, 2, 5, 10, 15, 30]), st.one_of(MOMENTS, CHANGES))
+def test_every_so_many_minutes_means_of_time_that_passes(zone: str, minutes: int, moment: float) -> None:
+    slots = list(itertools.islice(slots_after(Timing(f"*/{minutes} * * * *", zone, HOUR), moment), 200))
+    assert {other - one for one, other in itertools.pairwise(slots)} == {minutes * 60}
+
+
 def test_looking_from_within_the_hours_of_change() -> None:
     timing = berlin("30 2 * * *")
     twice = at("2026-10-25T02:45:00") + HOUR  # 02:45 for the second time
@@ -84,12 +147,6 @@ def test_looking_from_within_the_hours_of_change() -> None:
 )
 def test_other_clocks(zone: str, cron: str, start: str, slot: str) -> None:
     assert first(Timing(cron, zone, HOUR), start, 1) == [slot]
-
-
-ZONES = st.sampled_from(["Europe/Berlin", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
-HOURS = st.integers(0, 23)
-MINUTES = st.integers(0, 59)
-MOMENTS = st.integers(int(at("2026-01-01T00:00")), int(at("2027-01-01T00:00"))).map(float)
 
 
 @settings(deadline=None)

@@ -7,15 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.planning.link_table import tabling
+from worker.unlinking.attribution import By
 from worker.unlinking.job import Relation
 from worker.unlinking.outcome import Kind
-from worker.unlinking.undoing import BROUGHT_BACK, REMOVED, Past, Undoing, UndoRow, Why
+from worker.unlinking.undoing import BROUGHT_BACK, Past, Undoing, UndoRow, Why
 
 OWNER = Relation("estate:address:owner", 1, 2)
 GUEST = Relation("calendar:address", 1, 2)
 TASK = Relation("task:address", 1, 2)
 DELETIONS = [Kind.UNLINKED, Kind.ALREADY_ABSENT, Kind.DEAD, Kind.EXPIRED, Kind.CANCELLED]
 RESTORES = [Kind.RESTORED, Kind.ALREADY_PRESENT, Kind.DEAD, Kind.EXPIRED]
+BY: dict[str | None, By | None] = dict.fromkeys(DELETIONS, By.NOT_US)
+BY |= {None: None, Kind.UNLINKED: By.US}
 Links = dict[tuple[str, Relation], UndoRow]
 
 
@@ -26,7 +29,8 @@ def past(at: float, outcome: str | None = Kind.UNLINKED, **more: object) -> Past
         "restore": False,
         "at": at,
         "outcome": outcome and str(outcome),
-        "proven": True,
+        "by": BY.get(outcome),
+        "why": "",
         "evidence": outcome and "answered",
         "confirmation": None,
         "job": f"job-{at}",
@@ -35,12 +39,12 @@ def past(at: float, outcome: str | None = Kind.UNLINKED, **more: object) -> Past
     return Past(**(known | more))  # type: ignore[arg-type]  # the values fit, as the tests show
 
 
-def undo(deeds: Sequence[Past], *, with_confirmation: bool = True) -> tuple[Undoing, Links]:
+def undo(deeds: Sequence[Past], *, with_confirmation: bool = True, only_certain: bool = False) -> tuple[Undoing, Links]:
     """As the journal tells deeds: by their ends, those without one last, and once more if need be."""
     told = sorted(deeds, key=lambda deed: (deed.outcome is None, deed.at))
     accounts = {deed.account for deed in deeds}
     with tabling() as table:
-        undoing = Undoing(table, with_confirmation=with_confirmation)
+        undoing = Undoing(table, with_confirmation=with_confirmation, only_certain=only_certain)
         for deed in told:
             undoing.add(deed)
         if undoing.needs_second_pass:
@@ -88,7 +92,25 @@ def test_a_later_will_stands() -> None:
 def test_an_unknown_end_counts_as_a_removal_but_not_for_certain() -> None:
     row = only([past(1, None)])
     assert (row.comes_back, row.certain, row.known_by) == (True, False, "unknown")
-    assert not only([past(1, proven=False)]).certain
+
+
+@pytest.mark.parametrize("outcome", DELETIONS)
+def test_whoever_may_have_removed_it_counts_whatever_its_outcome_is_called(outcome: Kind) -> None:
+    row = only([past(1, outcome, by=By.UNKNOWN, why="reset")])
+    assert (row.comes_back, row.certain) == (True, False)
+    assert row.doubt.endswith(": reset")
+    certain = only([past(1, outcome, by=By.UNKNOWN)], only_certain=True)
+    assert (certain.comes_back, certain.why) == (False, Why.NOT_CERTAIN)
+    assert only([past(1, outcome, by=By.US)], only_certain=True).comes_back
+    assert outcome is Kind.UNLINKED or undo([past(1, outcome, by=By.NOT_US)])[1] == {}
+
+
+def test_what_we_removed_stays_ours_though_a_later_job_is_not_sure() -> None:
+    ours, unsure = past(1), past(2, by=By.UNKNOWN)
+    assert only([ours, unsure]).certain
+    assert only([past(1, by=By.UNKNOWN), past(2)], only_certain=True).comes_back
+    between = past(1.5, Kind.RESTORED, restore=True, chosen=False)
+    assert not only([ours, between, unsure]).certain, "the second link was another one"
 
 
 def test_an_unknown_end_is_told_late_and_is_no_later_will_for_that() -> None:
@@ -141,11 +163,11 @@ def test_chosen_restores_are_counted_and_are_later_wills() -> None:
 
 relations = st.sampled_from([OWNER, GUEST, TASK, Relation("estate:address:owner", 1, 3)])
 deeds = st.builds(
-    lambda relation, restore, number, proven, confirmation, chosen, account: {
+    lambda relation, restore, number, by, confirmation, chosen, account: {
         "relation": relation,
         "restore": restore,
         "outcome": ([*RESTORES, None] if restore else [*DELETIONS, None])[number],
-        "proven": proven,
+        "by": None if restore else by,
         "confirmation": confirmation,
         "chosen": chosen,
         "account": account,
@@ -153,7 +175,7 @@ deeds = st.builds(
     relations,
     st.booleans(),
     st.integers(0, 4),
-    st.booleans(),
+    st.sampled_from(By),
     st.sampled_from([None, "sent", "odd"]),
     st.booleans(),
     st.sampled_from(["default", "other"]),
@@ -168,7 +190,8 @@ def test_the_last_deed_that_may_have_changed_a_link_decides(told: list[dict[str,
         changing = [
             deed
             for deed in timeline
-            if (deed.account, deed.relation) == key and deed.outcome in (BROUGHT_BACK if deed.restore else REMOVED)
+            if (deed.account, deed.relation) == key
+            and (deed.outcome in BROUGHT_BACK if deed.restore else deed.may_have_removed)
         ]
         last = changing[-1] if changing else None
         comes_back = last is not None and last.chosen and not last.restore and key[1] != TASK
@@ -176,7 +199,7 @@ def test_the_last_deed_that_may_have_changed_a_link_decides(told: list[dict[str,
         if comes_back:
             assert last is not None
             assert rows[key].job == last.job
-            assert rows[key].certain == (last.outcome is not None and last.proven)
+            assert rows[key].certain or last.by is not By.US
             assert (rows[key].confirmation is None) or key[1] == GUEST
     for key, row in rows.items():
         assert any(deed.chosen and not deed.restore and (deed.account, deed.relation) == key for deed in timeline)

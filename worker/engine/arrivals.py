@@ -62,7 +62,7 @@ def ticket(job: Job, known: Admitted) -> Ticket:
     return Ticket(
         job=job,
         attempts=known.attempts,
-        in_doubt=known.in_doubt,
+        known=known.known,
         question=known.question,
         tries=known.tries or {},
         history=known.history,

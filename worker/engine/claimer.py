@@ -126,6 +126,8 @@ class Claimer:
             else:
                 await self._let_in_other(found, one)
         admitted = await self._records.admit([each.arrival for each in arrived])
+        for moment in {known.now for known in admitted if known.now}:  # one script, one moment
+            self._settler.clock.heard(moment)
         straight: list[Entry] = []
         through_celery = self._ways.listening.anybody(self._tasks.unlink)
         for each, known in zip(arrived, admitted, strict=True):
@@ -167,7 +169,7 @@ class Claimer:
         if isinstance(content, Job):
             return Entry(ticket(content, known), claim, arrived.claimed.queue, known.deaths)
         self._claims.hold(claim, len(content.rows))
-        return OpenChunk(content, claim, self._settler.close_soon, known.deaths, known.waiting)
+        return OpenChunk(content, claim, self._settler.close_soon, known)
 
     async def open(self, held: Held) -> list[Entry]:
         """A job, or the rows of a chunk that have no outcome yet."""
@@ -218,6 +220,6 @@ def _end_at_once(arrived: Arrived, known: Admitted, held: Held) -> Outcome | Non
         return dead(arrived.fault.reason, arrived.fault.code, arrived.fault.text)
     if known.lone_deaths >= POISON_DEATHS:
         return dead(Poison.__name__, None, f"{known.lone_deaths} workers died of it alone")
-    if is_revoked(held.id) and not (known.in_doubt or known.question or known.waiting):
+    if is_revoked(held.id) and not (known.known.in_doubt or known.question or known.waiting):
         return CANCELLED
     return None

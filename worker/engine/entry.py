@@ -57,7 +57,7 @@ class Entry:
     @property
     def may_be_taken_back(self) -> bool:
         """Whether nothing was sent for it that may have been carried out."""
-        return not (self.ticket.in_doubt or self.ticket.question)
+        return not (self.ticket.known.in_doubt or self.ticket.question)
 
     @property
     def is_settled(self) -> bool:

@@ -32,6 +32,10 @@ REDIS_PAUSE = 0.5  # seconds between tries while Redis does not answer
 SILENCES = 5  # unanswered requests in a row that make an outage; one alone may be its batch's fault
 
 
+class NoPlace(RequestNotSent):
+    """The account's limit leaves no room for a probe just now. Nothing was sent; try again."""
+
+
 class AccountHalted(AccountRefused):
     """The account is halted. Its jobs wait; `unlinker accounts list` says why, `accounts resume` releases it."""
 
@@ -78,10 +82,14 @@ class Gate:
                     return places
             elif answer.why is Refusal.HALTED:
                 raise AccountHalted("the account is halted")
-            elif answer.why is Refusal.FULL:
-                await self._wait_for_release(FULL_PAUSE)
             else:
-                await asyncio.sleep(min(answer.wait, LONGEST_PAUSE))
+                await self._pause(answer)
+
+    async def _pause(self, refused: Refused) -> None:
+        if refused.why is Refusal.FULL:
+            await self._wait_for_release(FULL_PAUSE)
+        else:
+            await asyncio.sleep(min(refused.wait, LONGEST_PAUSE))
 
     async def _wait_until_due(self, grants: Sequence[Grant]) -> list[Place]:
         """The places, if this process woke up in time to use them."""
@@ -152,7 +160,32 @@ class Gate:
 
         Gives the id of the place, which is the id of the request too.
         """
-        held = (await self._in_time(place)).grant
+        async with self._using((await self._in_time(place)).grant) as request_id:
+            yield request_id
+
+    @asynccontextmanager
+    async def probing(self, patience: float) -> AsyncIterator[None]:
+        """As `passing`, for one harmless read that no halt stops.
+
+        Raises NoPlace when there is no room for it within `patience` seconds, and redis.exceptions.RedisError.
+        """
+        async with self._using((await self._place_for_probe(patience)).grant):
+            yield
+
+    async def _place_for_probe(self, patience: float) -> Place:
+        deadline = time.monotonic() + patience
+        while True:
+            answer = await self._limiter.ask(secrets.token_hex(8), probing=True)
+            if not isinstance(answer, Refused):
+                if places := await self._wait_until_due(answer):
+                    return places[0]
+            elif time.monotonic() + answer.wait >= deadline:
+                raise NoPlace(f"the account's limit left no room for a request within {patience:g} s")
+            else:
+                await self._pause(answer)
+
+    @asynccontextmanager
+    async def _using(self, held: Grant) -> AsyncIterator[str]:
         self._in_use.add(held.id)
         report, pause = Report.UNUSED, 0.0
         try:
@@ -183,6 +216,10 @@ class Gate:
         if place is not None:
             self.give_back(place)
         return (await self.grants(1))[0]
+
+    async def start_gently(self) -> None:
+        """The account was released after a halt. Raises redis.exceptions.RedisError."""
+        await self._limiter.start_gently()
 
     async def keep_renewing(self, every: float) -> None:
         """Run for ever: renew the leases of the requests on their way every `every` seconds."""

@@ -22,12 +22,13 @@ from worker.engine.solitude import Solitude
 from worker.onoffice.client import Client
 from worker.stores import keys
 from worker.stores.records import Intent
-from worker.unlinking.decisions import Ask, Decision, Park
+from worker.unlinking.attribution import By, Known
+from worker.unlinking.decisions import Ask, Decision, End, Look, Park, Ticket
 from worker.unlinking.judging import Policy
 from worker.unlinking.keeping import Keeper, Store
 from worker.unlinking.outcome import CANCELLED, EXPIRED, Outcome
 from worker.unlinking.restorer import Restorer
-from worker.unlinking.unlinker import Unlinker
+from worker.unlinking.unlinker import Answered, Decisions, Unlinker
 from worker.unlinking.viewer import Sightings
 
 log = structlog.get_logger(__name__)
@@ -179,25 +180,57 @@ class Lane:
         """What is to go first: single jobs wait for no undo."""
         parts = self._parts
         keeper = Keeper(api, parts.keep) if parts.policy.keep_confirmation else None
-        unlinker = Unlinker(api, parts.sightings, parts.policy, keeper)
-        restorer = Restorer(api, parts.sightings, parts.policy)
+        unlinker = Unlinker(api, parts.sightings, parts.policy, parts.settler.clock, keeper)
+        unlinker.told = lambda answered: self._before_looks(api, going, answered)
+        restorer = Restorer(api, parts.sightings, parts.policy, parts.settler.clock)
         for worker, restores in ((unlinker, False), (restorer, True)):
             entries = [entry for entry in going if entry.ticket.job.restore is restores]
             if entries:
-                await parts.settler.carry_out(self.account, await self._decide(api, worker, entries))
+                decisions = await self._decide(api, worker, entries)
+                await self._carry_out(api, [entry for entry in entries if not entry.is_settled], decisions)
 
-    async def _decide(
-        self, api: GrantedApi, worker: Unlinker | Restorer, going: Sequence[Entry]
-    ) -> list[tuple[Entry, Decision]]:
+    async def _before_looks(self, api: GrantedApi, going: Sequence[Entry], answered: Answered) -> None:
+        """What is clear is written down before the rest is read back: a read may hang, and its worker may die."""
+        clear = {job_id: found for job_id, found in answered.items() if not isinstance(found, Look)}
+        await self._carry_out(api, [entry for entry in going if entry.id in clear], clear)
+        succeeded = {job_id for job_id, found in answered.items() if isinstance(found, Look) and found.known.success_at}
+        if succeeded:
+            await self._parts.settler.note_success([entry for entry in going if entry.id in succeeded])
+
+    async def _carry_out(self, api: GrantedApi, entries: Sequence[Entry], decisions: Decisions) -> None:
+        for entry in entries:
+            entry.request = api.note_of(entry.id)
+        await self._parts.settler.carry_out(self.account, [(entry, decisions[entry.id]) for entry in entries])
+
+    async def _decide(self, api: GrantedApi, worker: Unlinker | Restorer, going: Sequence[Entry]) -> Decisions:
         try:
-            decisions = await worker.run([entry.ticket for entry in going])
+            return await worker.run([entry.ticket for entry in going])
         except RedisError as error:  # the question waits
             why = f"Redis failed in between: {error}"
-            return [(e, Ask(why=why, in_doubt=e.ticket.in_doubt or api.may_have_sent(e.id))) for e in going]
-        finally:
+            return {entry.id: self._broken_off(api, worker, entry.ticket, why) for entry in going}
+        except asyncio.CancelledError:  # the worker stops: what was answered so far is not forgotten
             for entry in going:
+                known = self._known(api, worker, entry.ticket)
+                entry.ticket = replace(entry.ticket, known=known)
                 entry.request = api.note_of(entry.id)
-        return [(entry, decisions[entry.id]) for entry in going]
+            raise
+
+    def _broken_off(self, api: GrantedApi, worker: Unlinker | Restorer, ticket: Ticket, why: str) -> Decision:
+        """For a job whose batch was broken off: what was answered stands, all else is asked later."""
+        found = worker.answered.get(ticket.job.id)
+        if found is not None and not isinstance(found, Look):
+            return found
+        return Ask(why=why, known=self._known(api, worker, ticket))
+
+    def _known(self, api: GrantedApi, worker: Unlinker | Restorer, ticket: Ticket) -> Known:
+        now = self._parts.settler.clock()
+        match worker.answered.get(ticket.job.id):
+            case End(outcome=outcome):
+                return ticket.known.after_success(now) if outcome.by is By.US else ticket.known.after_loss(now)
+            case None:
+                return ticket.known.after_loss(now) if api.may_have_sent(ticket.job.id) else ticket.known
+            case found:
+                return found.known
 
     async def _intend(self, entries: Sequence[Entry]) -> list[Entry]:
         """The last look before the request: who may go; everybody else is settled here."""

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.engine.entry import Entry, Left, Settled
 from worker.stores import keys
-from worker.stores.records import Status
+from worker.stores.records import Admitted, Status
 from worker.unlinking.attempts import as_json, from_json
+from worker.unlinking.attribution import By, Known, pack, unpack
 from worker.unlinking.chunk import Chunk, RowState, Unreadable
 from worker.unlinking.decisions import Ticket
 from worker.unlinking.job import Job
@@ -38,8 +39,7 @@ class OpenChunk:
     chunk: Chunk
     claim: str
     closing: Callable[["OpenChunk"], None]
-    deaths: int = 0
-    known: str = ""  # what earlier passes left behind for its rows, as JSON
+    admitted: Admitted  # what earlier passes left behind
     waiting: dict[int, WaitingRow] = field(default_factory=dict)
     left: Left | None = None  # GIVEN_BACK or ELSEWHERE, if that became of any row
     settled: "asyncio.Future[Settled]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -57,18 +57,29 @@ class OpenChunk:
 
     def entries(self, states: bytes) -> list[Entry]:
         """The rows that have no outcome yet."""
-        tickets = json.loads(self.known or "{}")
+        tickets = json.loads(self.admitted.waiting or "{}")
         entries = []
         for row, (job, byte) in enumerate(zip(self.chunk.rows, states, strict=True)):
             state = RowState.of(byte)
             if state.is_final or isinstance(job, Unreadable):
                 continue
-            ticket = Ticket(job=job, in_doubt=state is RowState.SENT)
-            if str(row) in tickets:
-                ticket = _ticket(ticket, tickets[str(row)])
-            entries.append(Entry(ticket, self.claim, BULK, self.deaths, chunk=self, row=row))
+            ticket = self._ticket(job, row, state, tickets.get(str(row)))
+            entries.append(Entry(ticket, self.claim, BULK, self.admitted.deaths, chunk=self, row=row))
         self._open = len(entries)
         return entries
+
+    def _ticket(self, job: Job, row: int, state: RowState, left_behind: list[Any] | None) -> Ticket:
+        """One row's. What an earlier pass left behind is all there is to know, unless a later one died."""
+        ticket = Ticket(job=job, known=Known(seen=job.seen, forgotten=self.admitted.known.forgotten))
+        if left_behind is not None:
+            ticket = _ticket(ticket, left_behind)
+        died_at = self.admitted.died_at
+        if state is RowState.SENT and (died_at is not None or left_behind is None):
+            sent_at = self.admitted.now if died_at is None else died_at
+            answered = str(row) in self.admitted.succeeded.split(",")
+            known = ticket.known.after_success(sent_at) if answered else ticket.known.after_loss(sent_at)
+            ticket = replace(ticket, known=known)
+        return ticket
 
     def without_outcome(self, states: bytes) -> list[tuple[int, Job | None]]:
         """Rows that have none yet."""
@@ -81,7 +92,7 @@ class OpenChunk:
     def unreadable(self, states: bytes) -> list[tuple[int, Outcome]]:
         """Rows that cannot be read and have no outcome yet, with the outcome they get."""
         return [
-            (row, dead(job.error.reason, job.error.code, job.error.text))
+            (row, dead(job.error.reason, job.error.code, job.error.text, by=None if self.chunk.restore else By.NOT_US))
             for row, (job, byte) in enumerate(zip(self.chunk.rows, states, strict=True))
             if isinstance(job, Unreadable) and not RowState.of(byte).is_final
         ]
@@ -122,21 +133,21 @@ class OpenChunk:
     def waiting_json(self) -> str:
         """What the waiting rows must know, for the record."""
         known = {row: _known(waiting.ticket) for row, waiting in self.waiting.items()}
-        return json.dumps({row: what for row, what in known.items() if any(what)})
+        return json.dumps(known)
 
 
 def _known(ticket: Ticket) -> list[Any]:
-    known = [ticket.attempts, int(ticket.in_doubt), int(ticket.question), ticket.tries]
+    known = [ticket.attempts, pack(ticket.known), int(ticket.question), ticket.tries]
     return [*known, as_json(ticket.history)] if ticket.history else known
 
 
 def _ticket(ticket: Ticket, known: list[Any]) -> Ticket:
-    attempts, in_doubt, question, tries, *history = known
+    attempts, packed, question, tries, *history = known
     counts: Mapping[int, int] = {int(code): count for code, count in tries.items()}
     return Ticket(
         job=ticket.job,
         attempts=attempts,
-        in_doubt=bool(in_doubt) or ticket.in_doubt,
+        known=replace(unpack(packed), forgotten=ticket.known.forgotten),
         question=bool(question),
         tries=counts,
         history=from_json(history[0]) if history else (),

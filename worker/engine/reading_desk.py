@@ -4,8 +4,9 @@ It asks the same limiter and heeds the same halts as the workers do, and uses at
 """
 
 import asyncio
+import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -18,7 +19,8 @@ from worker.engine.runtime import AccountAccess
 from worker.onoffice.client import Client
 from worker.onoffice.errors import OnOfficeError
 from worker.onoffice.pages import Condition, Pages, Query, Record
-from worker.onoffice.replies import Answer
+from worker.onoffice.protocol import harmless_read
+from worker.onoffice.replies import Answer, Reply
 from worker.onoffice.transport import Timeouts, Transport
 from worker.stores.limiter import Limiter, Limits
 from worker.stores.sightings import StoredSightings
@@ -57,6 +59,7 @@ class ReadingDesk:
 
     def __init__(self, options: DeskOptions) -> None:
         self._options = options
+        self.headers: Mapping[str, str] = {}  # of the last answer, whatever it was; names in lower case
 
     async def __aenter__(self) -> "ReadingDesk":
         options, access = self._options, self._options.access
@@ -72,8 +75,8 @@ class ReadingDesk:
         limits = Limits(access.requests_per_second, access.max_in_flight, options.lease)
         self._gate = Gate(Limiter(self._store, options.account, limits), limits.lateness)
         self._renewing = asyncio.create_task(self._gate.keep_renewing(options.lease / 3))
-        client = Client(self._transport, access.credentials, time.time)
-        self._api = PoliteApi(client, self._gate, access.actions_per_request, at_once, options.patience)
+        self._client = Client(self._transport, access.credentials, time.time, self._note_headers)
+        self._api = PoliteApi(self._client, self._gate, access.actions_per_request, at_once, options.patience)
         self._sightings = StoredSightings(self._store, options.account)
         self._viewer = Viewer(self._api, self._sightings)
         return self
@@ -85,6 +88,17 @@ class ReadingDesk:
         await self._transport.close()
         await self._gate.flush()
         await self._store.aclose()
+
+    def _note_headers(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+
+    async def probe(self, patience: float) -> Reply:
+        """A harmless read, once, of an account that may be halted. `headers` are those of its answer.
+
+        Raises OnOfficeError, NoPlace (one of them) after `patience` seconds, and redis.exceptions.RedisError.
+        """
+        action = harmless_read(secrets.token_hex(8))
+        return await self._client.call_once([action], lambda: self._gate.probing(patience))
 
     async def look(self, relations: Iterable[Relation]) -> dict[Relation, View]:
         """What there is to see of each link; Unread for one whose read failed although the API works.

@@ -22,6 +22,7 @@ from worker.engine.inbox import Inbox, Letter
 from worker.engine.intents import Intents
 from worker.engine.lane import Lane, LaneParts
 from worker.engine.listening import Listening
+from worker.engine.server_clock import ServerClock
 from worker.engine.settling import Books, Settler, insist
 from worker.engine.solitude import Solitude
 from worker.engine.watch import Probe, Watch
@@ -114,10 +115,10 @@ class Runtime:
         deliveries = Deliveries(self._queue, owner, options.lease)
         self._halts = Halts(self._store)
         same_server = options.records_url == options.queue_url
-        records = Records(self._store, options.retention, same_server_as_queue=same_server)
+        records = Records(self._store, options.retention, same_server_as_queue=same_server, lease=options.lease)
         self._books = Books(records, Rows(self._store, options.retention), self._halts)
         self._claims = Claims(deliveries, Window(options.window, ROWS_WINDOW))
-        self._settler = Settler(self._books, self._claims, random.Random())  # noqa: S311  # jitter
+        self._settler = Settler(self._books, self._claims, random.Random(), ServerClock())  # noqa: S311  # jitter
         connections = sum(access.max_in_flight for access in options.accounts.values())
         timeouts = Timeouts(total=options.request_timeout)
         self._transport = Transport(options.onoffice_url, timeouts, connections=max(8, connections))
@@ -152,9 +153,8 @@ class Runtime:
         probes = {}
         for account, access in self._options.accounts.items():
             limits = Limits(access.requests_per_second, access.max_in_flight, self._options.lease)
-            limiter = Limiter(self._store, account, limits)
             client = Client(self._transport, access.credentials, time.time)
-            gate = Gate(limiter, limits.lateness)
+            gate = Gate(Limiter(self._store, account, limits), limits.lateness)
             self._keep(gate.keep_renewing(self._options.lease / 3))
             parts = LaneParts(
                 client=client,
@@ -169,7 +169,7 @@ class Runtime:
                 more_to_come=lambda: self._claims.more_to_come,
             )
             self._lanes[account] = Lane(account, parts)
-            probes[account] = Probe(client, limiter)
+            probes[account] = Probe(client, gate)
             self._keep(self._lanes[account].run())
         return probes
 

@@ -17,16 +17,18 @@ from worker.engine.group_commit import GroupCommit
 from worker.engine.open_chunk import OpenChunk, WaitingRow
 from worker.engine.postponing import next_ticket, why_of
 from worker.engine.results import celery_result, success
+from worker.engine.server_clock import ServerClock
 from worker.stores import keys
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halt, HaltedBy, Halts
 from worker.stores.records import Ending, Records, Status, StoredEnd
 from worker.stores.rows import RowEnding, Rows
 from worker.unlinking.attempts import as_json, noted
+from worker.unlinking.attribution import NOTHING
 from worker.unlinking.chunk import tally
-from worker.unlinking.decisions import Decision, End, Park
+from worker.unlinking.decisions import Decision, End, Park, Ticket
 from worker.unlinking.job import Job
-from worker.unlinking.outcome import Outcome
+from worker.unlinking.outcome import Outcome, attributed
 
 log = structlog.get_logger(__name__)
 SURPLUS = "its account has more at hand than it may send; other accounts go first"
@@ -48,8 +50,9 @@ class Books:
 class Settler:
     """Ends jobs, or lets them wait."""
 
-    def __init__(self, books: Books, claims: Claims, random: Random) -> None:
+    def __init__(self, books: Books, claims: Claims, random: Random, clock: ServerClock) -> None:
         self.books = books
+        self.clock = clock
         self._records = books.records
         self._rows = books.rows
         self._halts = books.halts
@@ -65,6 +68,7 @@ class Settler:
 
     async def end(self, endings: Sequence[tuple[Entry, Outcome]]) -> None:
         """Write outcomes, once and for all, in one round trip, however long Redis is away; only then the ack."""
+        endings = [(entry, _with_by(entry, how)) for entry, how in endings]
         rows = [
             RowEnding(e.chunk.chunk, e.row, e.ticket.job, how, _history(e, how))
             for e, how in endings
@@ -106,7 +110,8 @@ class Settler:
             await self.end([(held, outcome)])
             return
         (states,) = await insist(lambda: self._rows.states([held.chunk]))
-        await self.end_rows([RowEnding(held.chunk, row, job, outcome) for row, job in held.without_outcome(states)])
+        how = outcome if held.chunk.restore else attributed(outcome, NOTHING)
+        await self.end_rows([RowEnding(held.chunk, row, job, how) for row, job in held.without_outcome(states)])
         await self._write([Ending(held.id, "", as_stored(outcome, time.time()), held.claim)])
         held.settle(outcome)
 
@@ -170,6 +175,14 @@ class Settler:
             if not isinstance(found, End):
                 await insist(lambda entry=entry, found=found: self._wait(account, entry, found))  # type: ignore[misc]  # mypy cannot type lambda defaults
 
+    async def note_success(self, entries: Sequence[Entry]) -> None:
+        """Deletes that were clearly answered and are to be read back all the same."""
+        noted = [
+            (entry.id, entry.claim, "") if entry.chunk is None else (entry.chunk.id, entry.claim, str(entry.row))
+            for entry in entries
+        ]
+        await insist(lambda: self._records.note_success(noted))
+
     async def halt(self, account: str, park: Park) -> None:
         """Stop an account, unless it is stopped already."""
         if not park.new:
@@ -227,15 +240,17 @@ class Settler:
         jobs = [entry for entry in entries if entry.chunk is None]
         for entry in jobs:
             if sent:
-                ticket = replace(entry.ticket, in_doubt=True)
+                ticket = self._after_loss(entry.ticket)
                 await self._records.defer(entry.claim, Status.QUEUED, ticket, "its worker was stopped")
         await self._claims.give_back_all([entry.claim for entry in jobs])
         for entry in entries:
             if entry.chunk is not None:
-                doubt = entry.ticket.in_doubt or sent
-                ticket = replace(entry.ticket, in_doubt=doubt)
+                ticket = self._after_loss(entry.ticket) if sent else entry.ticket
                 entry.chunk.waiting[entry.row] = WaitingRow(ticket, Status.DELAYED, 0.0, "its worker was stopped")
             entry.settle(Left.GIVEN_BACK)
+
+    def _after_loss(self, ticket: Ticket) -> Ticket:
+        return replace(ticket, known=ticket.known.after_loss(self.clock()))
 
     def abandon(self, entries: Sequence[Entry]) -> None:
         """Jobs nobody works at any more: their leases run out, and whoever gets them next looks before it deletes."""
@@ -243,6 +258,13 @@ class Settler:
             if not entry.is_settled:
                 self._claims.let_go(entry.claim)
                 entry.settle(Left.ELSEWHERE)
+
+
+def _with_by(entry: Entry, outcome: Outcome) -> Outcome:
+    """Every end of a deletion says who removed the link, however it was come to."""
+    if outcome.by is not None or entry.ticket.job.restore:
+        return outcome
+    return attributed(outcome, entry.ticket.known)
 
 
 def _history(entry: Entry, outcome: Outcome) -> str:

@@ -6,13 +6,13 @@ of the rate, and its parked jobs come back in portions, so that an API that just
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 from redis.exceptions import RedisError
 
+from worker.engine.gate import Gate
 from worker.onoffice.client import Client
 from worker.onoffice.codes import Verdict, rule_for
 from worker.onoffice.errors import OnOfficeError
@@ -20,12 +20,12 @@ from worker.onoffice.protocol import harmless_read
 from worker.onoffice.replies import Answer
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import ALL, Halt, HaltedBy, Halts
-from worker.stores.limiter import Limiter, Refused, Release, Report
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY = 0.5  # seconds
 FEED_EVERY = 0.02  # seconds; costs a round trip only when a lane runs dry
 PROBE_EVERY = {HaltedBy.OUTAGE: 2.0, HaltedBy.CREDENTIALS: 30.0}  # seconds
+PROBE_PATIENCE = 0.2  # seconds a probe waits for a place; halts of other accounts are looked at after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Probe:
     """What it takes to try one account."""
 
     client: Client
-    limiter: Limiter
+    gate: Gate
 
 
 class Watch:
@@ -72,14 +72,8 @@ class Watch:
 
     async def _probe(self, account: str, halt: Halt) -> None:
         probe = self._probes[account]
-        grants = await probe.limiter.ask(secrets.token_hex(8), probing=True)
-        if isinstance(grants, Refused):
-            return
-        await asyncio.sleep(grants[0].wait)
-        works = await _answers(probe.client)
-        await probe.limiter.release([Release(grants[0], Report.OK)])
-        if works:
-            await probe.limiter.start_gently()
+        if await _answers(probe):
+            await probe.gate.start_gently()
             await self._halts.release(account, halt.by)
             self.halted.pop(account, None)
             log.info("account released", account=account, was=str(halt.by))
@@ -106,10 +100,10 @@ class Watch:
                 self._parking.discard(account)
 
 
-async def _answers(client: Client) -> bool:
+async def _answers(probe: Probe) -> bool:
     """Whether the API answers this account's harmless read as it answers to working credentials."""
     try:
-        reply = await client.call_once([harmless_read("probe")])
+        reply = await probe.client.call_once([harmless_read("probe")], lambda: probe.gate.probing(PROBE_PATIENCE))
     except OnOfficeError:
         return False
     answer = reply.answers[0]

@@ -5,15 +5,16 @@ Two clients are never needed for one account; several calls may run at once.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from worker.onoffice.codes import Verdict, judge_http, retry_after_seconds
-from worker.onoffice.errors import AccountRefused, Overloaded, RequestNotSent, Throttled
-from worker.onoffice.protocol import Action, Credentials, build_request
-from worker.onoffice.replies import Reply, parse_reply
+from worker.onoffice.errors import AccountRefused, OnOfficeError, Overloaded, RequestNotSent, Throttled
+from worker.onoffice.protocol import CREATE, DELETE, Action, Credentials, build_request
+from worker.onoffice.redacting import Redactor
+from worker.onoffice.replies import MAX_TEXT, Reply, parse_reply, printable
 from worker.onoffice.transport import HttpReply, Transport
 
 SHORT_PAUSE = 2.0  # seconds; a throttled request is repeated here only if the API asks for no more
@@ -28,43 +29,57 @@ Passing = Callable[[], AbstractAsyncContextManager[None]]  # waits for the limit
 class Client:
     """Sends requests of one account."""
 
-    def __init__(self, transport: Transport, credentials: Credentials, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        clock: Callable[[], float],
+        heard: Callable[[Mapping[str, str]], object] = lambda headers: None,
+    ) -> None:
         self._transport = transport
         self._credentials = credentials
+        self._redactor = Redactor(credentials)
         self._clock = clock  # Unix seconds; the API accepts 120 s of difference (API facts 1.2)
+        self._heard = heard  # is told the headers of every answer
 
     async def call(self, actions: Sequence[Action], passing: Passing) -> Reply:
-        """One request with all actions; repeated only when it surely did nothing, a few seconds at most.
+        """One request with all actions; repeated only when that can do no harm, a few seconds at most.
+
+        A read may always be sent again; what changes something only if it surely never left.
 
         Raises Throttled, AccountRefused, RequestNotSent, RequestUnanswered or UnreadableReply.
         """
+        harmless = _harmless_to_repeat if _only_reads(actions) else _never_left
         try:
-            return await self._try(actions, passing)
+            return await self.call_once(actions, passing)
         except (RequestNotSent, Throttled) as error:
-            if not _surely_did_nothing(error):
+            if not harmless(error):
                 raise
         retrying = AsyncRetrying(  # made only when it is needed: it costs a tenth of a request that works
             stop=stop_after_attempt(TRIES - 1) | stop_after_delay(PATIENCE),
             wait=wait_random_exponential(multiplier=0.2, max=SHORT_PAUSE),
-            retry=retry_if_exception(_surely_did_nothing),
+            retry=retry_if_exception(harmless),
             reraise=True,
         )
         await asyncio.sleep(random.uniform(0.0, FIRST_PAUSE))  # noqa: S311  # jitter
         async for attempt in retrying:
             with attempt:
-                return await self._try(actions, passing)
+                return await self.call_once(actions, passing)
         raise RequestNotSent("no attempt was made")  # not reached: AsyncRetrying makes one at least
 
-    async def _try(self, actions: Sequence[Action], passing: Passing) -> Reply:
+    async def call_once(self, actions: Sequence[Action], passing: Passing) -> Reply:
+        """One request, not repeated. Raises as `call`."""
         async with passing():
-            return await self.call_once(actions)
-
-    async def call_once(self, actions: Sequence[Action]) -> Reply:
-        """One request, without waiting for a limit and without repeating it. Raises as `call`."""
-        body = build_request(self._credentials, actions, int(self._clock()))
-        reply = await self._transport.post(body)
-        self._raise_for_status(reply)
-        return parse_reply(reply.body, actions)
+            body = build_request(self._credentials, actions, int(self._clock()))
+            redact = self._redactor.of_request(body)
+            try:
+                reply = await self._transport.post(body)
+            except OnOfficeError as error:  # its text may be the server's
+                error.args = tuple(printable(redact(str(each))[:MAX_TEXT]) for each in error.args)
+                raise
+            self._heard(reply.headers)
+            self._raise_for_status(reply)
+            return parse_reply(reply.body, actions, redact)
 
     def _raise_for_status(self, reply: HttpReply) -> None:
         match judge_http(reply.status, reply.headers):
@@ -79,5 +94,13 @@ class Client:
                 raise Overloaded(f"HTTP {reply.status}")
 
 
-def _surely_did_nothing(error: BaseException) -> bool:
-    return isinstance(error, RequestNotSent) or (isinstance(error, Throttled) and error.seconds <= SHORT_PAUSE)
+def _only_reads(actions: Sequence[Action]) -> bool:
+    return not any(action.actionid in (DELETE, CREATE) for action in actions)
+
+
+def _never_left(error: BaseException) -> bool:
+    return isinstance(error, RequestNotSent)
+
+
+def _harmless_to_repeat(error: BaseException) -> bool:
+    return _never_left(error) or (isinstance(error, Throttled) and error.seconds <= SHORT_PAUSE)

@@ -58,7 +58,7 @@ class CodeRule:
     text: str  # the vendor's
     verdict: Verdict
     reason: Reason | None = None  # what the job dies of, if it does
-    max_tries: int | None = None  # None: as many as any job has
+    max_tries: int | None = None  # of AGAIN, and of UNKNOWN with the link seen; None: as many as any job has, and one
     then: Verdict = Verdict.REFUSED  # what AGAIN becomes when the tries are used up
 
 
@@ -79,8 +79,9 @@ _RIGHT = _Class(Verdict.REFUSED, Reason.MISSING_RIGHT)
 _NOT_SUPPORTED = _Class(Verdict.REFUSED, Reason.NOT_SUPPORTED)
 _REFUSED = _Class(Verdict.REFUSED, Reason.NOT_DELETABLE)
 _NOT_DELETABLE = _Class(Verdict.UNKNOWN, Reason.NOT_DELETABLE)
-_UNKNOWN_RECORD = _Class(Verdict.UNKNOWN, Reason.UNKNOWN_RECORD)
-_UNKNOWN_TYPE = _Class(Verdict.UNKNOWN, Reason.UNKNOWN_RELATION_TYPE)
+# they deny what a look shows if the link was made meanwhile, by an undo for one: then a second try works
+_UNKNOWN_RECORD = _Class(Verdict.UNKNOWN, Reason.UNKNOWN_RECORD, 2)
+_UNKNOWN_TYPE = _Class(Verdict.UNKNOWN, Reason.UNKNOWN_RELATION_TYPE, 2)
 _X = _Class(Verdict.AGAIN, Reason.UNKNOWN_CODE, 2)
 
 _CLASSES: tuple[tuple[_Class, tuple[int, ...]], ...] = (

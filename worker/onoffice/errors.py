@@ -2,7 +2,7 @@
 
 OnOfficeError
 ├── RequestNotSent        surely nothing happened: try again
-├── Throttled             surely nothing happened: try again after `seconds`
+├── Throttled             the server spoke, perhaps after it was done: read back after `seconds`
 ├── AccountRefused        nothing will work for this account until somebody mends it
 ├── RequestUnanswered     it may have been done: read back
 │   ├── Overloaded        and slow down
@@ -25,7 +25,7 @@ class RequestNotSent(OnOfficeError):
 
 
 class Throttled(OnOfficeError):
-    """The API asked to slow down. Nothing happened; try again after `seconds`."""
+    """The server asked to slow down; a proxy may say so after the work was done. Read back after `seconds`."""
 
     def __init__(self, message: str, seconds: float) -> None:
         self.seconds = seconds

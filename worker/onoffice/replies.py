@@ -4,6 +4,7 @@ Rule 1: answers are matched by place and identifier. Either alone can lie (API f
         identifier is believed by place only if there are as many results as actions.
 Rule 2: the top level speaks only for actions that have no result (API facts 2.3).
 Rule 3: whatever the bytes, the caller gets one Answer or Missing per action, or an UnreadableReply.
+Rule 4: texts are redacted as they are read, so that nothing that keeps them ever holds our credentials.
 """
 
 import json
@@ -14,10 +15,12 @@ from typing import Any
 
 from worker.onoffice.errors import EmptyReply, MalformedRelatedIds, NotJson, WrongShape
 from worker.onoffice.protocol import Action
+from worker.onoffice.redacting import PIECE, Redact, unchanged
 
 UNREADABLE_CODE = -1  # an errorcode that is text, as very old fixtures have it
 MAX_TEXT = 300  # characters of a vendor's message that are kept
 MAX_CODE_DIGITS = 10  # the vendor's codes have three
+ECHOED = frozenset({"actionid", "identifier", "resourceid", "resourcetype"})  # only compared with what was sent
 _ABSENT = object()
 
 
@@ -49,9 +52,9 @@ class Reply:
     answers: tuple[Answer | Missing, ...]
 
 
-def parse_reply(body: bytes, sent: Sequence[Action]) -> Reply:
-    """Read an answer. Raises EmptyReply, NotJson or WrongShape, and nothing else."""
-    document = _load(body)
+def parse_reply(body: bytes, sent: Sequence[Action], redact: Redact = unchanged) -> Reply:
+    """Read an answer. `redact`: for every text in it. Raises EmptyReply, NotJson or WrongShape, and nothing else."""
+    document = _load(body, redact)
     status = _mapping(document.get("status"))
     results = _mapping(document.get("response")).get("results")
     return Reply(
@@ -62,10 +65,16 @@ def parse_reply(body: bytes, sent: Sequence[Action]) -> Reply:
     )
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]], redact: Redact) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):  # which of the two would be meant?
         raise ValueError("a key repeats")
+    for name, value in pairs:  # objects in it have been read before; shorter texts hold no piece of a secret
+        if isinstance(value, str):
+            if len(value) >= PIECE and name not in ECHOED:
+                document[name] = redact(value)
+        elif isinstance(value, list):
+            document[name] = [redact(each) if isinstance(each, str) else each for each in value]
     return document
 
 
@@ -73,13 +82,11 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
-
-
-def _load(body: bytes) -> dict[str, Any]:
+def _load(body: bytes, redact: Redact) -> dict[str, Any]:
+    decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: _object(pairs, redact), parse_constant=_refuse_constant)
     try:
         text = body.decode("utf-8-sig").strip()
-        document = _DECODER.decode(text) if text else None
+        document = decoder.decode(text) if text else None
     except (ValueError, RecursionError):
         # never the body itself: a proxy's error page may repeat our request, token and all
         kind = "an HTML page" if body.lstrip()[:1] == b"<" else "truncated, or not onOffice's"
@@ -105,8 +112,12 @@ def _code(value: object) -> int:
 
 
 def _text(value: object) -> str:
-    text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else " " for character in text[:MAX_TEXT])
+    return printable(value[:MAX_TEXT]) if isinstance(value, str) else ""
+
+
+def printable(text: str) -> str:
+    """Without what a terminal obeys: control characters, changes of direction, line separators."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _match(results: Sequence[object], sent: Sequence[Action]) -> tuple[Answer | Missing, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.stores.private_files import open_private
+
 
 class ArchiveUnwritable(Exception):
     """A file of what is to be dropped cannot be written, so nothing of it was dropped. See UNLINKER_ARCHIVE_DIR."""
@@ -30,9 +32,9 @@ class Archive:
         path = self.folder / f"{stem}-{self.token()}.jsonl"
         part = path.with_name(path.name + ".part")
         try:
-            with part.open("x", encoding="utf-8") as file:
+            with open_private(part, "x") as file:
                 for document in documents:
-                    file.write(json.dumps(document, ensure_ascii=False) + "\n")
+                    file.write(json.dumps(document) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             part.rename(path)

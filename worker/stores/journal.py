@@ -45,6 +45,7 @@ class Deed:
             "outcome": ended and ended.outcome,
             "evidence": ended and ended.evidence,
             "proven": ended.proven if ended else None,
+            "by": ended and ended.by,
             "confirmation": self.confirmation,
             "requested_by": intended.requested_by,
             "reason": intended.reason,

@@ -6,7 +6,7 @@ An entry is one of
            [run, row] of those that a run had asked for before their dead letters were replayed
     rows   rows of one chunk about to be sent: compressed JSON, [chunk id, account, requested_by, reason, run, first row
            of the chunk, 1 if they are to be restored, [[row, relationtype, parentid, childid], ...]]
-    end    how jobs ended: `fields` as JSON, `ids` separated by spaces
+    end    how jobs ended: `fields` as JSON (Outcome.as_evidence), `ids` separated by spaces
     spans  how rows of a `chunk` ended: "first row,how many,byte,evidence;..."
     kept   what was saved before links were deleted: JSON, job id -> confirmation status
 Its id is the time, in ms on the server's clock.
@@ -49,6 +49,7 @@ class Ended:
     outcome: str
     evidence: str | None = None
     proven: bool = True
+    by: str | None = None  # who removed the link, as attribution.By has it; None of one that was to be restored
     details: Mapping[str, object] = field(default_factory=dict)  # reason, code, message
 
 
@@ -161,20 +162,19 @@ def _rows(at: float, packed: bytes) -> Iterable[Event]:
 
 def _ends(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:
     details = json.loads(fields[b"fields"])
-    evidence, proven = details.pop("evidence", None), details.pop("proven", True)
+    told = {name: details.pop(name) for name in ("evidence", "proven", "by") if name in details}
     for job_id in fields[b"ids"].decode().split():
-        yield Ended(
-            id=job_id, at=at, outcome=fields[b"end"].decode(), evidence=evidence, proven=proven, details=details
-        )
+        yield Ended(id=job_id, at=at, outcome=fields[b"end"].decode(), details=details, **told)
 
 
 def _spans(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:
     chunk_id = fields[b"chunk"].decode()
     for span in read_spans(fields[b"spans"]):
-        outcome, proven = outcome_of(RowState(span.byte))
+        told, evidence = outcome_of(RowState(span.byte)), EVIDENCE.get(span.evidence.decode())
+        by = told.by and str(told.by)
         for row in range(span.first, span.first + span.count):
-            evidence = EVIDENCE.get(span.evidence.decode())
-            yield Ended(id=f"{chunk_id}:{row}", at=at, outcome=outcome, evidence=evidence, proven=proven)
+            row_id = f"{chunk_id}:{row}"
+            yield Ended(id=row_id, at=at, outcome=told.outcome, evidence=evidence, proven=told.proven, by=by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ RUNS_OPEN = "unlinker:runs:open"  # set: runs that the workers have to look afte
 RUN_PREFIX = "unlinker:run:"
 RUN_SLOT_PREFIX = "unlinker:run-of:"
 PARKING_RUNS = "unlinker:parking:runs"  # set: runs with parked chunks
+SERVER = "unlinker:server"  # hash: id of the server process that was last seen, changed_at in ms
 COUNTERS = "unlinker:counters"  # hash: outcome -> how many; and what retention dropped
 HOUSEKEEPING = "unlinker:housekeeping"  # string: who is at it
 NIGHTS_OPEN = "unlinker:nights:open"  # hash: policy -> its night that is not over

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.unlinking.attempts import as_documents
+from worker.unlinking.attribution import By
 from worker.unlinking.errors import REASONS, Replay
 from worker.unlinking.job import JobTerms, Relation
 
@@ -66,6 +67,12 @@ class Letter:
     def reason(self) -> str:
         """Name of an exception of worker.unlinking.errors."""
         return str(self.evidence.get("reason", ""))
+
+    @property
+    def by(self) -> By | None:
+        """Who removed the link, if it is gone; None of a job that was to restore it."""
+        by = self.evidence.get("by")
+        return None if by is None else By(by)
 
     @property
     def replay(self) -> Replay:
@@ -159,6 +166,10 @@ class Letter:
             "replay_of": record.get("replay_of"),
             "replays": self.replays,
             "redrives": self.redrives,
+            "by": evidence.get("by"),
+            "read_back": bool(evidence.get("read_back")),
+            "read_back_at": evidence.get("read_back_at"),
+            "read_back_showed": evidence.get("read_back_showed"),
             "attempts": as_documents(record.get("history", "")),
         }
 

@@ -41,6 +41,14 @@ class Handled:
     slot: float  # Unix seconds
 
 
+@dataclass(frozen=True, slots=True)
+class KeptPlan:
+    """The plan of a night that waits for approval."""
+
+    content: bytes
+    seconds: float  # how long it is kept
+
+
 def schedule_of(timing: Timing) -> str:
     """What tells schedules apart."""
     return f"{timing.cron} {timing.zone}"
@@ -91,10 +99,12 @@ class Nights:
         arguments += [int(night.is_open), dealt_with, KEPT, keys.night("")]
         return Opened(run_now(self._client, Call("night_open", names, arguments)).decode())
 
-    def save(self, token: str, night: Night) -> None:
-        """Write down what has become of it. Raises NightLost."""
-        names = [keys.night(night.id), keys.NIGHTS_OPEN, keys.night_lease(night.policy)]
+    def save(self, token: str, night: Night, plan: KeptPlan | None = None) -> None:
+        """Write down what has become of it, and the plan that waits with it. Raises NightLost."""
+        names = [keys.night(night.id), keys.NIGHTS_OPEN, keys.night_lease(night.policy), keys.night_plan(night.id)]
         arguments: list[Word] = [token, night.policy, night.id, _packed(night), int(night.is_open)]
+        if plan is not None:
+            arguments += [max(1, int(plan.seconds * 1000)), plan.content]
         if not run_now(self._client, Call("night_save", names, arguments)):
             raise NightLost(f"night {night.id} is looked after by somebody else")
 
@@ -132,10 +142,6 @@ class Nights:
     def note_handled(self, policy: str, handled: Handled) -> None:
         """A schedule was seen for the first time: slots count from here on."""
         self._client.hset(keys.NIGHTS_HANDLED, policy, json.dumps([handled.schedule, handled.slot]))
-
-    def keep_plan(self, night: str, plan: bytes, seconds: float) -> None:
-        """Keep the plan of a night that waits."""
-        self._client.set(keys.night_plan(night), plan, px=max(1, int(seconds * 1000)))
 
     def plan(self, night: str) -> bytes | None:
         """The plan of a night that waits."""

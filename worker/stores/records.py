@@ -10,7 +10,7 @@ The scripts in lua/ carry the moves out; MOVES below is what the tests hold them
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from worker.stores import keys
 from worker.stores.journal_format import pack_jobs
 from worker.stores.scripts import AsyncRedis, Call, Word, run
 from worker.unlinking.attempts import as_json, from_json
+from worker.unlinking.attribution import NOTHING, Known, pack, unpack
 from worker.unlinking.chunk import Chunk
 from worker.unlinking.decisions import Attempt, Ticket
 from worker.unlinking.job import Job, JobTerms, Relation
@@ -63,7 +64,9 @@ class Admitted:
 
     admission: Admission
     attempts: int = 0
-    in_doubt: bool = False
+    known: Known = NOTHING
+    died_at: float | None = None  # Unix seconds when the request was sent whose worker died; None: none did
+    succeeded: str = ""  # rows, or "," for a job, whose delete had been answered with success before the worker died
     question: bool = False
     tries: Mapping[int, int] | None = None
     history: tuple[Attempt, ...] = ()
@@ -139,17 +142,22 @@ class Retention:
 class Records:
     """The records' server, for workers."""
 
-    def __init__(self, client: AsyncRedis, retention: Retention, *, same_server_as_queue: bool) -> None:
+    def __init__(
+        self, client: AsyncRedis, retention: Retention, *, same_server_as_queue: bool, lease: float = 30.0
+    ) -> None:
+        """`lease`: seconds that a claim outlives its worker."""
         self._client = client
         self._retention = retention
+        self._lease = lease
         self._same_server = same_server_as_queue
 
     async def admit(self, arrivals: Sequence[Arrival]) -> list[Admitted]:
         """Make or refresh the records of claimed jobs, in one round trip."""
         if not arrivals:
             return []
-        names = [keys.CLAIMED if self._same_server else NOWHERE, *(keys.job(arrival.id) for arrival in arrivals)]
-        arguments: list[Word] = []
+        claimed = keys.CLAIMED if self._same_server else NOWHERE
+        names = [claimed, keys.SERVER, *(keys.job(arrival.id) for arrival in arrivals)]
+        arguments: list[Word] = [int(2000 * self._lease)]
         for arrival in arrivals:
             expires = "" if arrival.expires is None else int(arrival.expires * 1000)
             arguments += (arrival.claim, arrival.taken_over_from, expires, 2 * len(arrival.fields))
@@ -207,16 +215,21 @@ class Records:
                 arguments += (ending.id, ending.relation, ending.claim, ending.history)
         return arguments
 
+    async def note_success(self, noted: Sequence[tuple[str, str, str]]) -> None:
+        """Deletes that were clearly answered, before they are read back: (job or chunk, claim, row or "") of each."""
+        names = [keys.job(job_id) for job_id, _, _ in noted]
+        await run(self._client, Call("note_success", names, [word for _, *words in noted for word in words]))
+
     async def defer(self, claim: str, status: Status, ticket: Ticket, why: str) -> bool:
         """Note that a job waits, and what its next attempt must know; False when it is no longer ours."""
         tries = json.dumps({str(code): count for code, count in ticket.tries.items()})
-        known = (ticket.attempts, int(ticket.in_doubt), int(ticket.question), tries)
-        history = as_json(ticket.history)
-        return await self._defer(ticket.job.id, [claim, str(status), *known, why[:300], "", history])
+        found = (ticket.attempts, int(ticket.known.in_doubt), int(ticket.question), tries)
+        history, known = as_json(ticket.history), json.dumps(pack(ticket.known))
+        return await self._defer(ticket.job.id, [claim, str(status), *found, why[:300], "", history, known])
 
     async def defer_chunk(self, chunk_id: str, claim: str, status: Status, why: str, waiting: str) -> bool:
         """The same for a chunk. `waiting`: what its rows that wait must know, as JSON."""
-        return await self._defer(chunk_id, [claim, str(status), 0, 0, 0, "{}", why[:300], waiting, ""])
+        return await self._defer(chunk_id, [claim, str(status), 0, 0, 0, "{}", why[:300], waiting, "", "[]"])
 
     async def _defer(self, job_id: str, arguments: list[Word]) -> bool:
         return bool(await run(self._client, Call("defer", [keys.job(job_id)], arguments)))
@@ -261,11 +274,14 @@ def _admitted(row: Sequence[Any]) -> Admitted:
     verdict, *rest = row
     if not rest:
         return Admitted(admission=Admission(verdict.decode()))
-    attempts, in_doubt, question, tries, deaths, deadline, now, lone_deaths, waiting, history = rest
+    attempts, known, question, tries, deaths, deadline, now, lone_deaths, waiting, history, *lost = rest
+    died_at, forgotten, succeeded = lost
     return Admitted(
         admission=Admission.RUN,
         attempts=attempts,
-        in_doubt=bool(in_doubt),
+        known=_known(known, died_at, forgotten=bool(forgotten), succeeded=bool(succeeded)),
+        succeeded=succeeded.decode(),
+        died_at=int(died_at) / 1000 if died_at else None,
         question=bool(question),
         tries={int(code): count for code, count in json.loads(tries).items()},
         deaths=deaths,
@@ -275,3 +291,13 @@ def _admitted(row: Sequence[Any]) -> Admitted:
         deadline=int(deadline) / 1000,
         now=now / 1000,
     )
+
+
+def _known(packed: bytes, died_at: bytes, *, forgotten: bool, succeeded: bool) -> Known:
+    known = unpack(json.loads(packed))
+    if forgotten:
+        known = replace(known, forgotten=True)
+    if not died_at:
+        return known
+    at = int(died_at) / 1000
+    return known.after_success(at) if succeeded else known.after_loss(at)

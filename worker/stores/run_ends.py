@@ -13,7 +13,7 @@ from worker.stores import keys
 from worker.stores.journal_format import EVIDENCE, read_spans
 from worker.stores.runs import Run, Runs
 from worker.stores.scripts import Call, run_now
-from worker.unlinking.chunk import RowState
+from worker.unlinking.chunk import FAILED, RowState
 from worker.unlinking.plan import Action
 from worker.unlinking.report import RowEnd, Trace, letter_end, of_one_row, row_end
 from worker.unlinking.runs import CHUNK_MARK, chunk_id, is_chunk_of
@@ -22,7 +22,7 @@ ROWS_AT_ONCE = 5000
 TRACES_AT_ONCE = 1000  # a script of so many takes some 3 ms of Redis
 ENTRIES_AT_ONCE = 1000
 MOST_REPLAYS = 100  # of one letter that are followed
-LETTER_BYTES = frozenset(state.value[0] for state in (RowState.DEAD, RowState.EXPIRED))
+LETTER_BYTES = frozenset(FAILED)
 _STATE_OF = [RowState.of(byte) for byte in range(256)]
 _WORD_OF = [EVIDENCE.get(chr(mark), "") for mark in range(256)]
 Chain = Sequence[Trace]  # a dead letter, its replay, the replay of that, and so on

@@ -41,6 +41,14 @@ class RunTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """What one process holds for a while, as it stands in Redis."""
+
+    key: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
     """How far a run was at a moment."""
 
@@ -142,8 +150,11 @@ class Runs:
             words: list[Word] = [LOADING_KEPT, *(word for chunk in packed.items() for word in chunk)]
             run_now(self._client, Call("run_store", [keys.run(terms.id), _rows_key(terms)], words))
 
-    def open(self, terms: RunTerms) -> str:
-        """Let the workers begin: started, exists, missing (rows are not all stored), or who has the account."""
+    def open(self, terms: RunTerms, lease: Lease | None = None) -> str:
+        """Let the workers begin: started, exists, missing (rows are not all stored), lost, or who has the account.
+
+        `lease`: what the caller must hold at that moment; lost is the answer if it does not.
+        """
         names = [
             keys.run(terms.id),
             keys.RUNS,
@@ -151,7 +162,9 @@ class Runs:
             keys.run_slot(terms.account),
             _rows_key(terms),
         ]
-        arguments: list[Word] = [terms.id, terms.layout.chunks, *_words(terms)]
+        if lease is not None:
+            names.append(lease.key)
+        arguments: list[Word] = [terms.id, terms.layout.chunks, lease.token if lease else "", *_words(terms)]
         return str(run_now(self._client, Call("run_open", names, arguments)).decode())
 
     def steer(
@@ -215,9 +228,10 @@ class Runs:
                 yield from unpack(packed)
 
 
-def row_of(relation: Relation) -> Row:
-    """A row as the tasks take it."""
-    return [relation.relationtype, relation.parentid, relation.childid]
+def row_of(relation: Relation, *, seen: bool = False) -> Row:
+    """A row as the tasks take it. `seen`: whoever planned its deletion saw it there."""
+    row = [relation.relationtype, relation.parentid, relation.childid]
+    return [*row, True] if seen else row
 
 
 def pack(rows: Sequence[Row]) -> bytes:

@@ -1,9 +1,11 @@
 """A chunk: up to 500 relations of one account in one message, each with the same judgement as a job of its own."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from worker.unlinking.attribution import By
 from worker.unlinking.errors import UnlinkError, error_for
 from worker.unlinking.job import (
     Job,
@@ -31,15 +33,22 @@ class RowState(Enum):
 
     PENDING = b"\0"  # as Redis fills up a string
     SENT = b"s"  # its request is out, or its worker died with it
-    UNLINKED = b"u"
+    UNLINKED = b"u"  # by us
     UNLINKED_UNPROVEN = b"U"
-    ALREADY_ABSENT = b"a"
+    UNLINKED_BY_UNKNOWN = b"v"
+    UNLINKED_BY_UNKNOWN_UNPROVEN = b"V"
+    ALREADY_ABSENT = b"a"  # not by us
     ALREADY_ABSENT_UNPROVEN = b"A"
+    ALREADY_ABSENT_BY_UNKNOWN = b"b"
+    ALREADY_ABSENT_BY_UNKNOWN_UNPROVEN = b"B"
     RESTORED = b"r"
     ALREADY_PRESENT = b"p"
-    DEAD = b"d"
+    DEAD = b"d"  # nothing of ours removed it
+    DEAD_BY_UNKNOWN = b"D"  # if it is absent, nobody knows who removed it
     EXPIRED = b"e"
+    EXPIRED_BY_UNKNOWN = b"E"
     CANCELLED = b"c"  # its run was cancelled before its request was sent
+    CANCELLED_BY_UNKNOWN = b"C"
 
     @classmethod
     def of(cls, byte: int) -> "RowState":
@@ -97,9 +106,11 @@ class Chunk:
 
 def _row(row_id: str, row: object, terms: JobTerms) -> Job | Unreadable:
     try:
-        if not isinstance(row, list) or len(row) != 3:
-            raise bad_arguments("a row must be [relationtype, parentid, childid]")
-        return Job(id=row_id, relation=read_relation(*row), terms=terms)
+        if not isinstance(row, list) or len(row) not in (3, 4):
+            raise bad_arguments("a row must be [relationtype, parentid, childid] or [..., true]: it was seen there")
+        if len(row) == 4 and not isinstance(row[3], bool):
+            raise bad_arguments("the fourth value of a row says whether it was seen there: true or false")
+        return Job(id=row_id, relation=read_relation(*row[:3]), terms=terms, seen=len(row) == 4 and row[3])
     except UnlinkError as fault:
         return _unreadable(fault, row)
 
@@ -134,54 +145,67 @@ def _first_row(value: object) -> int:
     return value
 
 
+_OUTCOMES: Mapping[RowState, tuple[Kind, bool, By | None]] = {
+    RowState.UNLINKED: (Kind.UNLINKED, True, By.US),
+    RowState.UNLINKED_UNPROVEN: (Kind.UNLINKED, False, By.US),
+    RowState.UNLINKED_BY_UNKNOWN: (Kind.UNLINKED, True, By.UNKNOWN),
+    RowState.UNLINKED_BY_UNKNOWN_UNPROVEN: (Kind.UNLINKED, False, By.UNKNOWN),
+    RowState.ALREADY_ABSENT: (Kind.ALREADY_ABSENT, True, By.NOT_US),
+    RowState.ALREADY_ABSENT_UNPROVEN: (Kind.ALREADY_ABSENT, False, By.NOT_US),
+    RowState.ALREADY_ABSENT_BY_UNKNOWN: (Kind.ALREADY_ABSENT, True, By.UNKNOWN),
+    RowState.ALREADY_ABSENT_BY_UNKNOWN_UNPROVEN: (Kind.ALREADY_ABSENT, False, By.UNKNOWN),
+    RowState.RESTORED: (Kind.RESTORED, True, None),
+    RowState.ALREADY_PRESENT: (Kind.ALREADY_PRESENT, True, None),
+    RowState.DEAD: (Kind.DEAD, True, By.NOT_US),
+    RowState.DEAD_BY_UNKNOWN: (Kind.DEAD, True, By.UNKNOWN),
+    RowState.EXPIRED: (Kind.EXPIRED, True, By.NOT_US),
+    RowState.EXPIRED_BY_UNKNOWN: (Kind.EXPIRED, True, By.UNKNOWN),
+    RowState.CANCELLED: (Kind.CANCELLED, True, By.NOT_US),
+    RowState.CANCELLED_BY_UNKNOWN: (Kind.CANCELLED, True, By.UNKNOWN),
+}
+_HAVE_PROOF = (Kind.UNLINKED, Kind.ALREADY_ABSENT)
+_STATE_OF = {told: state for state, told in _OUTCOMES.items()}
+BY_UNKNOWN = b"".join(state.value for state, (_, _, by) in _OUTCOMES.items() if by is By.UNKNOWN)
+FAILED = b"".join(state.value for state, (kind, _, _) in _OUTCOMES.items() if kind in (Kind.DEAD, Kind.EXPIRED))
+
+
 def state_of(outcome: Outcome) -> RowState:
     """The byte of an outcome."""
-    match outcome.kind:
-        case Kind.UNLINKED:
-            return RowState.UNLINKED if outcome.proven else RowState.UNLINKED_UNPROVEN
-        case Kind.ALREADY_ABSENT:
-            return RowState.ALREADY_ABSENT if outcome.proven else RowState.ALREADY_ABSENT_UNPROVEN
-        case Kind.RESTORED:
-            return RowState.RESTORED
-        case Kind.ALREADY_PRESENT:
-            return RowState.ALREADY_PRESENT
-        case Kind.EXPIRED:
-            return RowState.EXPIRED
-        case Kind.CANCELLED:
-            return RowState.CANCELLED
-        case _:
-            return RowState.DEAD
+    by = outcome.by or _USUAL[outcome.kind]
+    return _STATE_OF[outcome.kind, outcome.proven or outcome.kind not in _HAVE_PROOF, by]
 
 
-_OUTCOMES = {
-    RowState.UNLINKED: (Kind.UNLINKED, True),
-    RowState.UNLINKED_UNPROVEN: (Kind.UNLINKED, False),
-    RowState.ALREADY_ABSENT: (Kind.ALREADY_ABSENT, True),
-    RowState.ALREADY_ABSENT_UNPROVEN: (Kind.ALREADY_ABSENT, False),
-    RowState.RESTORED: (Kind.RESTORED, True),
-    RowState.ALREADY_PRESENT: (Kind.ALREADY_PRESENT, True),
-    RowState.EXPIRED: (Kind.EXPIRED, True),
-    RowState.CANCELLED: (Kind.CANCELLED, True),
-    RowState.DEAD: (Kind.DEAD, True),
+_USUAL: Mapping[Kind, By | None] = {
+    kind: by for kind, _, by in reversed(list(_OUTCOMES.values())) if by is not By.UNKNOWN
 }
 
 
-def outcome_of(state: RowState) -> tuple[str, bool]:
-    """Outcome of a byte, and whether it is proven. Raises KeyError for a row without an outcome."""
-    kind, proven = _OUTCOMES[state]
-    return str(kind), proven
+@dataclass(frozen=True, slots=True)
+class RowTold:
+    """What a byte says of a row that has ended."""
+
+    outcome: str
+    proven: bool
+    by: By | None  # who removed the link; None of one that was to be restored
+
+
+_TOLD = {state: RowTold(str(kind), proven, by) for state, (kind, proven, by) in _OUTCOMES.items()}
+
+
+def outcome_of(state: RowState) -> RowTold:
+    """What a byte says. Raises KeyError for a row without an outcome."""
+    return _TOLD[state]
 
 
 def tally(states: bytes) -> dict[str, int]:
-    """How many rows ended how; the sum is the number of rows once all have ended."""
-    unproven = [RowState.UNLINKED_UNPROVEN, RowState.ALREADY_ABSENT_UNPROVEN]
-    return {
-        "unlinked": states.count(b"u") + states.count(b"U"),
-        "already_absent": states.count(b"a") + states.count(b"A"),
-        "restored": states.count(b"r"),
-        "already_present": states.count(b"p"),
-        "dead": states.count(b"d"),
-        "expired": states.count(b"e"),
-        "cancelled": states.count(b"c"),
-        "unproven": sum(states.count(state.value) for state in unproven),
-    }
+    """How many rows ended how; the sum of the outcomes is the number of rows once all have ended."""
+    counts = {str(kind): 0 for kind in Kind} | {"unproven": 0, "by_unknown": 0}
+    for byte, count in Counter(states).items():
+        state = RowState.of(byte)
+        if not state.is_final:
+            continue
+        told = outcome_of(state)
+        counts[told.outcome] += count
+        counts["unproven"] += count * (not told.proven)
+        counts["by_unknown"] += count * (told.by is By.UNKNOWN)
+    return counts

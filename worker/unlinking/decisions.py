@@ -10,6 +10,7 @@ Park     the account cannot be used, or its API is down; the job waits without c
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from worker.unlinking.attribution import NOTHING, Known
 from worker.unlinking.job import Job
 from worker.unlinking.outcome import Outcome
 
@@ -32,7 +33,7 @@ class Ticket:
 
     job: Job
     attempts: int = 0  # attempts spent so far
-    in_doubt: bool = False  # an earlier request may have removed the link, and nobody told us
+    known: Known = NOTHING  # of the link, and of the requests that were sent for it
     question: bool = False  # the last attempt ended in Ask
     give_up: Outcome | None = None  # too late, or cancelled: the open question is answered, nothing more is sent
     tries: Mapping[int, int] = field(default_factory=dict)  # API error code -> how often this job met it
@@ -52,7 +53,7 @@ class Again:
 
     why: str
     code: int | None = None
-    in_doubt: bool = False
+    known: Known = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Snooze:
 
     seconds: float
     why: str
-    in_doubt: bool = False
+    known: Known = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +70,9 @@ class Ask:
     """Read back later. `spend`: the API answered the read with an error, so asking on for ever would be no use."""
 
     why: str
-    in_doubt: bool
+    known: Known
     spend: bool = False
-    seconds: float | None = None  # when the API named a time
+    seconds: float | None = None  # when the API named a time, or reads may lag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class Park:
     code: int | None = None
     outage: bool = False
     new: bool = True  # False: the account was halted already, nobody has to halt it again
-    in_doubt: bool = False
+    known: Known = NOTHING
     question: bool = False
 
 
@@ -93,7 +94,7 @@ Decision = End | Again | Snooze | Ask | Park
 class Look:
     """Between two decisions: the answer was ambiguous, read back first."""
 
-    in_doubt: bool
+    known: Known
     reason: str | None = None  # what the job dies of if the link is still there; None: try again
     code: int | None = None
     why: str = ""

@@ -81,7 +81,7 @@ class UnknownAccount(UnlinkError):
 class NotDeletable(UnlinkError):
     """onOffice keeps the link."""
 
-    happened = "onOffice refuses to delete this link, and it is still there."
+    happened = "onOffice refuses to delete this link."
     advice = "Unlink it by hand, or leave it, then discard the letter. Replay once something changed in onOffice."
 
 
@@ -110,7 +110,7 @@ class NotSaved(UnlinkError):
 class UnknownRecord(UnlinkError):
     """Parent or child is unknown to this API user."""
 
-    happened = "onOffice does not know parent or child for this API user, yet the link is there."
+    happened = "onOffice does not know parent or child for this API user."
     advice = "Check the API user's rights on both records, then replay."
     happened_restoring = "onOffice does not know parent or child for this API user, so the link cannot be made anew."
     advice_restoring = (
@@ -137,14 +137,14 @@ class NotSupported(UnlinkError):
 class BadRequest(UnlinkError):
     """Our request was wrong."""
 
-    happened = "onOffice could not read our request. This is a fault of unlinker."
-    advice = "Report it with code and text; replay after an update."
+    happened = "onOffice says that our request is wrong. If the link is still there, this is a fault of unlinker."
+    advice = "Look at the link in onOffice. If it is there, report it with code and text, and replay after an update."
 
 
 class UnknownCode(UnlinkError):
     """Nobody knows what the answer means."""
 
-    happened = "onOffice answered twice with a code that says nothing about deleting, and the link is still there."
+    happened = "onOffice answered twice with a code that says nothing about deleting."
     advice = "Read the vendor's text below, look at the record in onOffice, then replay."
     happened_restoring = (
         "onOffice answered twice with a code that says nothing about creating, and the link is not there."
@@ -154,7 +154,7 @@ class UnknownCode(UnlinkError):
 class Exhausted(UnlinkError):
     """The link is still there after all attempts."""
 
-    happened = "The link is still there after all attempts; each met a passing trouble."
+    happened = "The link is not deleted after all attempts; each met a passing trouble."
     advice = "Read the attempts below. Replay when the API is well again; redrive does it by itself."
     happened_restoring = "The link is not back after all attempts; each met a passing trouble."
     advice_restoring = "Read the attempts below. Replay when the API is well again: the link is looked for first."

@@ -19,17 +19,21 @@ def blames_account(rule: CodeRule) -> bool:
     return Verdict.HALT_ACCOUNT in (rule.verdict, rule.then) or rule.verdict is Verdict.SLOW_DOWN
 
 
-def after_failure(ticket: Ticket, error: OnOfficeError) -> Decision | Look:
-    """A request that changes something failed before any answer could be read."""
+def after_failure(ticket: Ticket, error: OnOfficeError, now: float) -> Decision | Look:
+    """A request that changes something failed before any answer could be read.
+
+    Whoever answered spoke for the server only: 429, 503 and 403 too may come from a proxy, after the work was done.
+    """
+    lost = ticket.known.after_loss(now)
     match error:
         case Throttled():
-            return Snooze(seconds=error.seconds, why=str(error), in_doubt=ticket.in_doubt)
+            return Snooze(seconds=error.seconds, why=str(error), known=lost)
         case AccountRefused():
-            return Park(why=str(error), new=error.by_api, in_doubt=ticket.in_doubt)
+            return Park(why=str(error), new=error.by_api, known=lost if error.by_api else ticket.known)
         case RequestNotSent():
-            return Park(why=str(error), outage=True, in_doubt=ticket.in_doubt)
+            return Park(why=str(error), outage=True, known=ticket.known)
         case _:
-            return Look(in_doubt=True, why=str(error))
+            return Look(known=lost, why=str(error))
 
 
 def after_unread(ticket: Ticket, look: Look, unread: Unread, policy: Policy) -> Decision:
@@ -38,12 +42,12 @@ def after_unread(ticket: Ticket, look: Look, unread: Unread, policy: Policy) -> 
         return judge_failed_read(ticket, look, unread.answer, policy)
     match unread.error:
         case Throttled() as error:
-            return Ask(why=str(error), in_doubt=look.in_doubt, seconds=error.seconds)
+            return Ask(why=str(error), known=look.known, seconds=error.seconds)
         case AccountRefused() as error:
-            return Park(why=str(error), new=error.by_api, in_doubt=look.in_doubt, question=True)
+            return Park(why=str(error), new=error.by_api, known=look.known, question=True)
         case RequestNotSent() as error:
-            return Park(why=str(error), outage=True, in_doubt=look.in_doubt, question=True)
+            return Park(why=str(error), outage=True, known=look.known, question=True)
         case MalformedRelatedIds() | MalformedAppointment() as error:  # it may be so for ever
             return ask_again(ticket, look, policy, str(error))
         case error:  # silence and error pages pass
-            return Ask(why=str(error), in_doubt=look.in_doubt)
+            return Ask(why=str(error), known=look.known)

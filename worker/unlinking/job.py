@@ -61,6 +61,7 @@ class Job:
     terms: JobTerms = JobTerms()
     restore: bool = False  # the link shall be there again, rather than be gone
     confirmation: str | None = None  # of a link to be restored: the status it shall have, one of CONFIRMATIONS
+    seen: bool = False  # whoever planned its deletion saw it there
 
     @property
     def account(self) -> str:

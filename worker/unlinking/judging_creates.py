@@ -11,75 +11,77 @@ Rule 3: a link that is not seen and that no create of ours may have made is take
 from worker.onoffice.codes import CodeRule, Verdict
 from worker.onoffice.create_codes import judge_create
 from worker.onoffice.replies import Answer, Missing
+from worker.unlinking.attribution import Known
 from worker.unlinking.decisions import Again, Ask, Decision, End, Look, Ticket
 from worker.unlinking.judging import Policy, Sight, again, judge_rule
-from worker.unlinking.outcome import Evidence, Kind, Outcome, dead
+from worker.unlinking.outcome import Evidence, Kind, Looked, Outcome, dead
 
 MADE = Outcome(kind=Kind.RESTORED, evidence=Evidence.ANSWERED)
 UNSURE = "a create may have been done, and this account has not been seen to see links of this type"
 UNPROVEN = "not seen, but not proven absent; nothing was sent"
 
 
-def before_create(ticket: Ticket, sight: Sight, policy: Policy) -> Decision | None:
+def before_create(ticket: Ticket, sight: Sight, policy: Policy, now: float) -> Decision | None:
     """What the look before a create comes to; None: the link is to be created."""
     if sight is Sight.PRESENT:
-        return _present(in_doubt=ticket.in_doubt)
-    unsure = sight is Sight.NOT_SEEN and ticket.in_doubt
+        return _present(in_doubt=ticket.known.in_doubt, now=now)
+    unsure = sight is Sight.NOT_SEEN and ticket.known.in_doubt
     if ticket.give_up is not None:
-        return End(_unverified(UNSURE) if unsure else ticket.give_up)
+        return End(_unverified(UNSURE, now) if unsure else ticket.give_up)
     if unsure:
-        return _ask(ticket, policy)
+        return _ask(ticket, ticket.known, policy, now)
     if sight is Sight.NOT_SEEN and policy.require_proof:
-        return End(_unverified(UNPROVEN))
+        return End(_unverified(UNPROVEN, now))
     return None
 
 
-def judge_create_answer(ticket: Ticket, answer: Answer | Missing, policy: Policy) -> Decision | Look:
-    """What the answer to a create means for its job."""
+def judge_create_answer(ticket: Ticket, answer: Answer | Missing, policy: Policy, now: float) -> Decision | Look:
+    """What the answer to a create means for its job. `now`: Unix seconds."""
+    lost = ticket.known.after_loss(now)
     if isinstance(answer, Missing):
-        return Look(in_doubt=True, why=f"no answer for this action: {answer.why}")
+        return Look(known=lost, why=f"no answer for this action: {answer.why}")
     verdict, rule = judge_create(answer)
     if verdict is Verdict.MADE:
-        return Look(in_doubt=True, why="answered success; VERIFY=always looks") if policy.verify_always else End(MADE)
+        return Look(known=lost, why="answered success; VERIFY=always looks") if policy.verify_always else End(MADE)
     if rule is None:
-        return Look(in_doubt=True, why=f"error code 0, yet success is {answer.success!r}")
-    return judge_create_rule(ticket, rule, answer.message, policy)
+        return Look(known=lost, why=f"error code 0, yet success is {answer.success!r}")
+    return judge_create_rule(ticket, rule, answer.message, policy, now)
 
 
-def judge_create_rule(ticket: Ticket, rule: CodeRule, message: str, policy: Policy) -> Decision | Look:
-    """What an error code means for a job that creates."""
-    refused_in_doubt = rule.verdict is Verdict.REFUSED and ticket.in_doubt  # an earlier create was done after all?
-    if rule.verdict is Verdict.UNKNOWN or refused_in_doubt:
-        return Look(in_doubt=True, reason=rule.reason, code=rule.code, why=message or rule.text)
-    return judge_rule(ticket, rule, message, policy)
+def judge_create_rule(ticket: Ticket, rule: CodeRule, message: str, policy: Policy, now: float) -> Decision | Look:
+    """What an error code means for a job that creates; unless it refuses, it leaves a doubt."""
+    text = message or rule.text
+    if rule.verdict is Verdict.REFUSED and not ticket.known.in_doubt:
+        return End(dead(rule.reason or "UnknownCode", rule.code, text, Evidence.ANSWERED))
+    return judge_rule(ticket, rule, message, policy, ticket.known.after_loss(now))
 
 
-def after_create(ticket: Ticket, look: Look, sight: Sight, policy: Policy) -> Decision:
+def after_create(ticket: Ticket, look: Look, sight: Sight, policy: Policy, now: float) -> Decision:
     """What a job becomes once the link was looked for after a create that did not clearly succeed."""
     if sight is Sight.PRESENT:
-        return _present(in_doubt=look.in_doubt)
+        return _present(in_doubt=look.known.in_doubt, now=now)
     if look.reason is not None:
-        return End(dead(look.reason, look.code, look.why, Evidence.READ_BACK))
-    if sight is Sight.NOT_SEEN and look.in_doubt:
-        return _ask(ticket, policy)
+        return End(dead(look.reason, look.code, look.why, Evidence.READ_BACK, looked=Looked(now, sight)))
+    if sight is Sight.NOT_SEEN and look.known.in_doubt:
+        return _ask(ticket, look.known, policy, now)
     why = f"the link is not there; {look.why}"
-    wish = again(ticket, policy, Again(why=why, code=look.code, in_doubt=look.in_doubt))
+    wish = again(ticket, policy, Again(why=why, code=look.code, known=look.known))
     if isinstance(wish, Look):
-        return End(dead("Exhausted", look.code, why, Evidence.READ_BACK))
+        return End(dead("Exhausted", look.code, why, Evidence.READ_BACK, looked=Looked(now, sight)))
     return wish
 
 
-def _present(*, in_doubt: bool) -> End:
+def _present(*, in_doubt: bool, now: float) -> End:
     kind = Kind.RESTORED if in_doubt else Kind.ALREADY_PRESENT
-    return End(Outcome(kind=kind, evidence=Evidence.READ_BACK))
+    return End(Outcome(kind=kind, evidence=Evidence.READ_BACK, looked=Looked(now, Sight.PRESENT)))
 
 
-def _ask(ticket: Ticket, policy: Policy) -> Decision:
+def _ask(ticket: Ticket, known: Known, policy: Policy, now: float) -> Decision:
     """Other links of the type may be seen meanwhile, which proves the absence of this one; or it shows up."""
     if ticket.attempts + 1 >= policy.max_attempts:
-        return End(_unverified(UNSURE))
-    return Ask(why=UNSURE, in_doubt=True, spend=True)
+        return End(_unverified(UNSURE, now))
+    return Ask(why=UNSURE, known=known, spend=True)
 
 
-def _unverified(why: str) -> Outcome:
-    return dead("Unverified", None, why, Evidence.READ_BACK)
+def _unverified(why: str, now: float) -> Outcome:
+    return dead("Unverified", None, why, Evidence.READ_BACK, looked=Looked(now, Sight.NOT_SEEN))

@@ -13,8 +13,8 @@ from worker.onoffice.errors import UnreadableReply
 from worker.onoffice.replies import Answer
 from worker.unlinking.decisions import Decision, End, Look, Ticket
 from worker.unlinking.failed_requests import after_unread
-from worker.unlinking.judging import Policy
-from worker.unlinking.outcome import dead
+from worker.unlinking.judging import Policy, Sight
+from worker.unlinking.outcome import Evidence, Looked, dead
 from worker.unlinking.relation_types import PARTICIPANT
 from worker.unlinking.viewer import Api, Unread, ask, is_refused
 
@@ -83,14 +83,16 @@ def _is_unknown(unread: Unread) -> bool:
 
 def after_unsaved(ticket: Ticket, unread: Unread, policy: Policy) -> Decision:
     """Its status could not be read: it waits as for a read-back, and dies if that is for ever."""
-    look = Look(in_doubt=ticket.in_doubt, why="its confirmation status is to be saved first")
+    look = Look(known=ticket.known, why="its confirmation status is to be saved first")
     decision = after_unread(ticket, look, unread, policy)
     if isinstance(decision, End) and decision.outcome.reason == "Unverified":
         return End(replace(decision.outcome, reason="NotSaved"))
     return decision
 
 
-def unsaved_present(ticket: Ticket) -> Decision:
-    """The link is there, but its appointment does not show the participant to this account."""
+def unsaved_present(ticket: Ticket, now: float) -> Decision:
+    """The link is there, but its appointment does not show the participant to this account. `now`: Unix seconds."""
     relation = ticket.job.relation
-    return End(dead("NotSaved", None, f"appointment {relation.parentid} shows no participant {relation.childid}"))
+    why = f"appointment {relation.parentid} shows no participant {relation.childid}"
+    by = ticket.known.after_seen().by
+    return End(dead("NotSaved", None, why, Evidence.READ_BACK, by=by, looked=Looked(now, Sight.PRESENT)))

@@ -140,9 +140,12 @@ def night_id(policy: str, slot: float) -> str:
     return f"{policy}@{datetime.fromtimestamp(slot, UTC):%Y%m%dT%H%M%SZ}"
 
 
-def run_id(night: str) -> str:
-    """The run of a night: always the same, so that a night is one run, however often it is begun."""
-    return str(uuid.uuid5(_NAMESPACE, night))
+def run_id(night: str, attempt: str) -> str:
+    """The run of a night, of one attempt to begin it: rows that another attempt has stored are not this one's.
+
+    A night is one run all the same: an attempt is opened only by whoever holds the night's lease.
+    """
+    return str(uuid.uuid5(_NAMESPACE, f"{night} {attempt}"))
 
 
 def kept_relations(relations: Sequence[Relation]) -> tuple[tuple[str, int, int], ...]:

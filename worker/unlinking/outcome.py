@@ -1,8 +1,9 @@
 """How a job ends: once, and with the evidence for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from worker.unlinking.attribution import By, Known
 from worker.unlinking.errors import UnlinkError, error_for
 
 
@@ -28,13 +29,25 @@ class Evidence(StrEnum):
     READ_BACK = "read_back"  # we looked afterwards
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A read-back, whatever it showed."""
+
+    at: float  # Unix seconds
+    showed: str  # a judging.Sight: present, absent, not_seen
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """A job's one end."""
 
     kind: Kind
     evidence: Evidence | None = None
-    proven: bool = True  # False: the link was not seen, but this account may be unable to see it (API facts 7.4)
+    proven: bool = (
+        True  # False: nobody can vouch for it: the account may be unable to see it (API facts 7.4), or sees it
+    )
+    by: By | None = None  # who removed the link; None of a job that was to restore it
+    looked: Looked | None = None  # the last read-back; None: nobody looked
     reason: str | None = None  # name of an exception of worker.unlinking.errors, for dead and expired jobs
     code: int | None = None  # the API's error code
     message: str = ""  # the API's or our sentence
@@ -46,16 +59,21 @@ class Outcome:
 
     def as_result(self) -> dict[str, object]:
         """The Celery result of a job that succeeded."""
-        return {"outcome": str(self.kind), "evidence": str(self.evidence), "proven": self.proven}
+        found = {"outcome": str(self.kind), "evidence": str(self.evidence), "proven": self.proven}
+        return found if self.by is None else found | {"by": str(self.by)}
 
     def as_evidence(self) -> dict[str, object]:
         """Everything but the kind, for the record."""
         fields = {
             "evidence": self.evidence and str(self.evidence),
             "proven": self.proven,
+            "by": self.by and str(self.by),
             "reason": self.reason,
             "code": self.code,
             "message": self.message,
+            "read_back": None if self.succeeded else self.looked is not None,
+            "read_back_at": self.looked and round(self.looked.at, 3),
+            "read_back_showed": self.looked and self.looked.showed,
         }
         return {name: value for name, value in fields.items() if value not in (None, "")}
 
@@ -64,9 +82,25 @@ class Outcome:
         return error_for(self.reason or "UnknownCode", self.code, self.message)
 
 
-def dead(reason: str, code: int | None = None, message: str = "", evidence: Evidence | None = None) -> Outcome:
+def dead(
+    reason: str,
+    code: int | None = None,
+    message: str = "",
+    evidence: Evidence | None = None,
+    *,
+    by: By | None = None,
+    looked: Looked | None = None,
+) -> Outcome:
     """A job that cannot be done."""
-    return Outcome(kind=Kind.DEAD, reason=reason, code=code, message=message, evidence=evidence)
+    return Outcome(kind=Kind.DEAD, reason=reason, code=code, message=message, evidence=evidence, by=by, looked=looked)
+
+
+def attributed(outcome: Outcome, known: Known) -> Outcome:
+    """An end that needed no look, with who removed the link; a clear success stays what it is."""
+    if known.success_at is None:
+        return replace(outcome, by=known.by)
+    why = f"answered success; then: {outcome.message or outcome.kind}"
+    return Outcome(kind=Kind.UNLINKED, evidence=Evidence.ANSWERED, proven=False, by=By.US, message=why)
 
 
 EXPIRED = Outcome(kind=Kind.EXPIRED, reason="Expired", message="the deadline passed before the job could run")

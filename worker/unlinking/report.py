@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from worker.unlinking.attribution import By
 from worker.unlinking.chunk import RowState, outcome_of
 from worker.unlinking.outcome import Evidence, Kind
 from worker.unlinking.plan import Action, PlanRow, Standing
@@ -69,12 +70,14 @@ class RowEnd:
     part: Part
     outcome: str = ""
     proven: bool | None = None
+    by: str = ""  # who removed the link
     evidence: str = ""
     reason: str = ""  # name of an exception of worker.unlinking.errors, or an Open
     code: int | None = None  # the API's
     message: str = ""
     letter: str = ""  # a LetterState
     replayed_as: str = ""  # id of the last replay's job
+    seen_when_planned: bool = False  # its plan saw it, and there was nothing to unlink when its turn came
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ def left_out_end(action: Action, row: PlanRow) -> RowEnd:
         part=Part.ALREADY_ABSENT if absent else Part.ALREADY_PRESENT,
         outcome=Kind.ALREADY_ABSENT if absent else Kind.ALREADY_PRESENT,
         proven=row.standing is not Standing.NOT_SEEN,
+        by=By.NOT_US if absent else "",
         evidence=Evidence.READ_BACK,
         message=f"seen {'absent' if absent else 'present'} when planned",
     )
@@ -139,12 +143,25 @@ def row_end(action: Action, run: RunState, state: RowState, evidence: str = "") 
     if state is RowState.SENT:
         text = "its request is out, or its worker died with it; the outcome is not known yet"
         return RowEnd(part=Part.UNPROCESSED, reason=Open.SENT, message=text)
-    outcome, proven = outcome_of(state)
-    if outcome == Kind.CANCELLED:
+    told = outcome_of(state)
+    by = "" if action is Action.RESTORE else str(told.by or "")
+    if told.outcome == Kind.CANCELLED:
         text = _NOT_SENT[RunState.CANCELLED]
-        return RowEnd(part=Part.UNPROCESSED, outcome=outcome, reason=Open.CANCELLED, message=text)
-    part = _ENDED_WELL[action].get(outcome, Part.FAILED)  # "restored" is no success of a run that was to unlink
-    return RowEnd(part=part, outcome=outcome, proven=proven, evidence=evidence)
+        if told.by is By.UNKNOWN:
+            text = "an answer was lost before the run was cancelled; it was still there when it was last looked at"
+        return RowEnd(part=Part.UNPROCESSED, outcome=told.outcome, by=by, reason=Open.CANCELLED, message=text)
+    part = _ENDED_WELL[action].get(told.outcome, Part.FAILED)  # "restored" is no success of a run that was to unlink
+    return RowEnd(part=part, outcome=told.outcome, proven=told.proven, by=by, evidence=evidence)
+
+
+SEEN_WHEN_PLANNED = "it was seen when it was planned"
+
+
+def planned_end(end: RowEnd, row: PlanRow) -> RowEnd:
+    """What is to be said of a row in view of its plan: one that was seen there, and was not there to be unlinked."""
+    if row.standing is not Standing.PRESENT or end.outcome != Kind.ALREADY_ABSENT:
+        return end
+    return replace(end, seen_when_planned=True, message="; ".join(filter(None, (SEEN_WHEN_PLANNED, end.message))))
 
 
 def letter_end(action: Action, state: RowState, chain: Sequence[Trace]) -> RowEnd:
@@ -158,6 +175,7 @@ def letter_end(action: Action, state: RowState, chain: Sequence[Trace]) -> RowEn
             part=part,
             outcome=last.outcome,
             proven=bool(told.get("proven", True)),
+            by=str(told.get("by", "")),
             evidence=str(told.get("evidence", "")),
             message=f"a replay of its dead letter ({_reason(_told(chain[0].evidence))}) did it",
             letter=LetterState.REPLAYED,
@@ -167,7 +185,8 @@ def letter_end(action: Action, state: RowState, chain: Sequence[Trace]) -> RowEn
     told = _told(known.evidence)
     return RowEnd(
         part=Part.FAILED,
-        outcome=known.outcome or outcome_of(state)[0],
+        outcome=known.outcome or outcome_of(state).outcome,
+        by=str(told.get("by", "")),
         evidence=str(told.get("evidence", "")),
         reason=_reason(told),
         code=told.get("code"),

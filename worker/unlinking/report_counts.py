@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from worker.unlinking.attribution import By
 from worker.unlinking.errors import REASONS, Replay
 from worker.unlinking.plan import Action
 from worker.unlinking.report import PARTS, UNKNOWN_REASON, LetterState, Part, RowEnd
@@ -38,6 +39,8 @@ class Counts:
     action: Action
     rows: int = 0
     unproven: int = 0  # ended well, but the account may be unable to see such links
+    seen_when_planned: int = 0  # seen by their plan, and absent when their turn came
+    by: Counter[str] = field(default_factory=Counter)  # rows by who removed the link
     by_part: Counter[str] = field(default_factory=Counter)
     by_outcome: Counter[str] = field(default_factory=Counter)
     by_letter: Counter[str] = field(default_factory=Counter)
@@ -53,6 +56,9 @@ class Counts:
         self.by_outcome[end.outcome] += times
         if end.proven is False:
             self.unproven += times
+        self.seen_when_planned += times * end.seen_when_planned
+        if end.by:
+            self.by[end.by] += times
         if end.letter:
             self._add_letter(end, times)
         elif end.part is Part.FAILED:
@@ -101,6 +107,8 @@ class Counts:
             "files": self.parts,
             "outcomes": self.outcomes,
             "unproven": self.unproven,
+            "by": {by: self.by[by] for by in By} if self.action is Action.UNLINK else {},
+            "seen_when_planned": self.seen_when_planned,
             "failures": [failure.document() for failure in self.failures],
             "unprocessed": dict(self.open),
             "letters": letters,

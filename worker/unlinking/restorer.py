@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from worker.onoffice.appointments import relationinfo
-from worker.onoffice.codes import Verdict
 from worker.onoffice.create_codes import create_rule_for
 from worker.onoffice.errors import OnOfficeError
 from worker.onoffice.protocol import Action, create_relation
@@ -23,10 +22,9 @@ from worker.unlinking.failed_requests import after_failure, after_unread, blames
 from worker.unlinking.job import Relation
 from worker.unlinking.judging import Policy, Sight
 from worker.unlinking.judging_creates import MADE, after_create, before_create, judge_create_answer, judge_create_rule
-from worker.unlinking.unlinker import Decisions
+from worker.unlinking.unlinker import Answered, Clock, Decisions
 from worker.unlinking.viewer import Api, Sightings, Unread, View, Viewer
 
-Answered = dict[str, Decision | Look]
 TWIN = "another job of the same batch creates this link"
 WITNESS = "answered success, but the link is not there"
 AFTER_SCOUT = Snooze(seconds=1.0, why="the first link of its type is unclear; its own create waits for that one")
@@ -35,8 +33,10 @@ AFTER_SCOUT = Snooze(seconds=1.0, why="the first link of its type is unclear; it
 class Restorer:
     """Restores batches of one account."""
 
-    def __init__(self, api: Api, sightings: Sightings, policy: Policy) -> None:
+    def __init__(self, api: Api, sightings: Sightings, policy: Policy, clock: Clock) -> None:
         self._api = api
+        self._clock = clock
+        self.answered: Answered = {}  # as the unlinker has it
         self._sightings = sightings
         self._policy = policy
         self._viewer = Viewer(api, sightings)
@@ -56,27 +56,28 @@ class Restorer:
         unclear = {each.job.relation for each in first if not isinstance(decisions[each.job.id], End)}
         rest = [each for each in missing if each.job.id not in decisions]
         waiting = [each for each in rest if scouts[each.job.relation.relationtype] in unclear]
-        decisions |= {each.job.id: AFTER_SCOUT for each in waiting}
+        decisions |= {each.job.id: replace(AFTER_SCOUT, known=each.known) for each in waiting}
         return decisions | await self._create_and_look([each for each in rest if each.job.id not in decisions])
 
     def _before(self, ticket: Ticket, view: View) -> Decision | None:
         if isinstance(view, Unread):
-            look = Look(in_doubt=ticket.in_doubt, why="it is looked for before it is created")
+            look = Look(known=ticket.known, why="it is looked for before it is created")
             return after_unread(ticket, look, view, self._policy)
-        return before_create(ticket, view, self._policy)
+        return before_create(ticket, view, self._policy, self._clock())
 
     async def _create_and_look(self, tickets: Sequence[Ticket]) -> Decisions:
         by_id = {ticket.job.id: ticket for ticket in tickets}
         firsts = set({ticket.job.relation: ticket.job.id for ticket in reversed(tickets)}.values())
         twins = [ticket for ticket in tickets if ticket.job.id not in firsts]
         answered = await self._create([ticket for ticket in tickets if ticket.job.id in firsts])
-        answered |= {ticket.job.id: Look(in_doubt=ticket.in_doubt, why=TWIN) for ticket in twins}
+        answered |= {ticket.job.id: Look(known=ticket.known, why=TWIN) for ticket in twins}
         looks = {job_id: found for job_id, found in answered.items() if isinstance(found, Look)}
         witnesses = await self._witnesses([by_id[job_id] for job_id, found in answered.items() if found == End(MADE)])
         views = await self._viewer.look(by_id[job_id].job.relation for job_id in [*looks, *witnesses])
         for job_id in witnesses:
             if views[by_id[job_id].job.relation] is Sight.ABSENT:
-                looks[job_id] = Look(in_doubt=True, why=WITNESS)
+                known = by_id[job_id].known.after_loss(self._clock())
+                looks[job_id] = Look(known=known, why=WITNESS)
         decisions = {job_id: found for job_id, found in answered.items() if not isinstance(found, Look)}
         for job_id, look in looks.items():
             decisions[job_id] = self._after(by_id[job_id], look, views[by_id[job_id].job.relation])
@@ -85,7 +86,7 @@ class Restorer:
     def _after(self, ticket: Ticket, look: Look, view: View) -> Decision:
         if isinstance(view, Unread):
             return after_unread(ticket, look, view, self._policy)
-        return after_create(ticket, look, view, self._policy)
+        return after_create(ticket, look, view, self._policy, self._clock())
 
     async def _witnesses(self, made: Sequence[Ticket]) -> list[str]:
         """Of each type that this account was never seen to see, one job whose link was just created."""
@@ -99,21 +100,25 @@ class Restorer:
         try:
             reply = await self._api.call([_create_action(ticket) for ticket in tickets])
         except OnOfficeError as error:
-            return {ticket.job.id: after_failure(ticket, error) for ticket in tickets}
+            now = self._clock()
+            return {ticket.job.id: after_failure(ticket, error, now) for ticket in tickets}
         if reply.errorcode != 0 and all(isinstance(answer, Missing) for answer in reply.answers):
             return await self._request_failed(tickets, reply)
+        now = self._clock()
         return {
-            ticket.job.id: judge_create_answer(ticket, answer, self._policy)
+            ticket.job.id: judge_create_answer(ticket, answer, self._policy, now)
             for ticket, answer in zip(tickets, reply.answers, strict=True)
         }
 
     async def _request_failed(self, tickets: Sequence[Ticket], reply: Reply) -> Answered:
         """An error answer to the whole request: the account's fault, or one action's; halve until it is alone."""
-        rule = create_rule_for(reply.errorcode)
+        rule, now = create_rule_for(reply.errorcode), self._clock()
         if len(tickets) == 1 or blames_account(rule):
-            return {ticket.job.id: judge_create_rule(ticket, rule, reply.message, self._policy) for ticket in tickets}
-        if rule.verdict is not Verdict.REFUSED:  # the server may have worked on it before it failed
-            tickets = [replace(ticket, in_doubt=True) for ticket in tickets]
+            return {
+                ticket.job.id: judge_create_rule(ticket, rule, reply.message, self._policy, now) for ticket in tickets
+            }
+        # the server may have worked on some of it before it failed
+        tickets = [replace(ticket, known=ticket.known.after_loss(now)) for ticket in tickets]
         middle = len(tickets) // 2
         return {**await self.run(tickets[:middle]), **await self.run(tickets[middle:])}
 

@@ -1,13 +1,19 @@
 """Slots: the moments at which a schedule wants something done. Pure; all moments are Unix seconds.
 
-Rule 1: a schedule speaks of wall clocks. Each time it names is one slot, however the clock is set: a time that the
-        clock skips is a slot right after the gap, a time that it shows twice is a slot the first time only.
-Rule 2: of several slots that have passed, the latest runs, once; and only while it is within the catch-up window.
+Rule 1: a schedule that names hours (`30 2 * * *`) speaks of wall clocks. Each time it names is one slot, however the
+        clock is set: a time that the clock skips is a slot right after the gap, a time that it shows twice is a slot
+        the first time only.
+Rule 2: a schedule of every hour (`*/30 * * * *`) follows the time that passes: a time that the clock shows twice is a
+        slot twice, a time that it skips is none. So no gap between two slots is an hour longer for it.
+Rule 3: of several slots that have passed, the latest runs, once; and only while it is within the catch-up window.
 
-cronsim reads the five fields. Its own handling of clock changes is Debian's, where `*/20 2 * * *` is left out or done
-twice on those days, so it is only asked about wall clocks, and rule 1 is ours.
+Vixie cron tells the same two kinds apart (jobs with a `*` run as time passes, jobs at fixed times once), but it counts
+`*/20 2 * * *` to the first kind and leaves it out or does it twice on those days. cronsim follows it, so cronsim is
+only asked about wall clocks, and the rules are ours.
 """
 
+import heapq
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +22,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 CLOCK_CHANGE = timedelta(hours=3)  # further than any clock is set
+HOURS = 24
 COUNTED = 1000  # slots missed at the most; more are as bad
 
 
@@ -68,12 +75,7 @@ def slots_after(timing: Timing, moment: float) -> Iterator[float]:
     """Every slot later than `moment`, in their order."""
     zone = ZoneInfo(timing.zone)
     start = datetime.fromtimestamp(moment, zone).replace(tzinfo=None) - CLOCK_CHANGE
-    last = moment
-    for wall in CronSim(timing.cron, start):
-        slot = _moment(wall, zone)
-        if slot > last:
-            yield slot
-            last = slot
+    return (slot for slot in _in_order(CronSim(timing.cron, start), zone, 1) if slot > moment)
 
 
 def next_slot(timing: Timing, moment: float) -> float:
@@ -85,12 +87,26 @@ def slots_until(timing: Timing, moment: float) -> Iterator[float]:
     """Every slot up to `moment`, the latest first."""
     zone = ZoneInfo(timing.zone)
     start = datetime.fromtimestamp(int(moment), zone).replace(tzinfo=None) + CLOCK_CHANGE
+    return (slot for slot in _in_order(CronSim(timing.cron, start, reverse=True), zone, -1) if slot <= moment)
+
+
+def _in_order(walls: CronSim, zone: ZoneInfo, sign: int) -> Iterator[float]:
+    """Each slot of these times once. `walls` go upwards if `sign` is 1, downwards if it is -1; so do the slots.
+
+    What a clock shows in order does not happen in order when it is set back, so a slot waits until none can precede it.
+    """
+    moments = _all_moments if len(walls.hours) == HOURS else _one_moment
+    waiting: list[float] = []
     last: float | None = None
-    for wall in CronSim(timing.cron, start, reverse=True):
-        slot = _moment(wall, zone)
-        if slot <= moment and slot != last:
-            yield slot
+    for wall in itertools.chain(walls, (None,)):
+        shown = [] if wall is None else [sign * moment for moment in moments(wall, zone)]
+        while waiting and (wall is None or (shown and waiting[0] < min(shown))):
+            slot = heapq.heappop(waiting)
+            if slot != last:
+                yield sign * slot
             last = slot
+        for slot in shown:
+            heapq.heappush(waiting, slot)
 
 
 def due(timing: Timing, handled: float, now: float) -> Due | None:
@@ -105,11 +121,17 @@ def due(timing: Timing, handled: float, now: float) -> Due | None:
     return Due(slots[0], late=now - slots[0] > timing.catch_up, missed=len(slots) - 1)
 
 
-def _moment(wall: datetime, zone: ZoneInfo) -> float:
+def _all_moments(wall: datetime, zone: ZoneInfo) -> list[float]:
+    """When the clock shows this time: never, once, or twice."""
+    moments = sorted({wall.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1)})
+    return [each for each in moments if datetime.fromtimestamp(each, zone).replace(tzinfo=None) == wall]
+
+
+def _one_moment(wall: datetime, zone: ZoneInfo) -> list[float]:
     """When the clock shows this time first; of a time that it skips, when the gap is over."""
     found = wall.replace(tzinfo=zone, fold=0)
     if found.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall:
-        return found.timestamp()
+        return [found.timestamp()]
     # Within a gap fold=0 reads the time by the offset before it, so the gap ends within the difference of the two.
     low, high = int(wall.replace(tzinfo=zone, fold=1).timestamp()), int(found.timestamp())
     before = datetime.fromtimestamp(low, zone).utcoffset()
@@ -119,4 +141,4 @@ def _moment(wall: datetime, zone: ZoneInfo) -> float:
             low = middle
         else:
             high = middle
-    return float(high)
+    return [float(high)]

@@ -1,6 +1,9 @@
 -- Start a run whose rows are stored.
--- KEYS: run, runs, open runs, slot of its account, rows   ARGV: run, number of its chunks, field, value, ...
--- Returns started, exists (it was started before), missing (its rows are not all stored), or the run that has the account.
+-- KEYS: run, runs, open runs, slot of its account, rows, and a lease if it takes one to start it
+-- ARGV: run, number of its chunks, token of the lease or "", field, value, ...
+-- Returns started, exists (it was started before), missing (its rows are not all stored), lost (the lease is another's),
+-- or the run that has the account.
+if KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[3] then return 'lost' end
 local state = redis.call('HGET', KEYS[1], 'state')
 if state and state ~= 'loading' then return 'exists' end
 if redis.call('HLEN', KEYS[5]) ~= tonumber(ARGV[2]) then return 'missing' end
@@ -13,5 +16,5 @@ redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('SADD', KEYS[3], ARGV[1])
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[5])
-redis.call('HSET', KEYS[1], 'state', 'running', 'next', 0, 'started_at', now, unpack(ARGV, 3))
+redis.call('HSET', KEYS[1], 'state', 'running', 'next', 0, 'started_at', now, unpack(ARGV, 4))
 return 'started'
