@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := config worker tasks gateway sandbox tests benchmarks
 
-.PHONY: demo serve test check storm bench lock install clean
+.PHONY: demo serve test check storm bench mutants lock install clean
 
 install: $(STAMP)
 
@@ -51,10 +51,25 @@ bench: $(STAMP) .bench/peers/.installed .bench/saq/.installed .bench/arq/.instal
 	@.bench/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# what no test notices, when it is changed: pure modules with mutmut, then the Lua scripts. PART=python or PART=lua does one
+# of them, FILES names some (paths, or names of scripts), OPTIONS are told by `python -m tests.mutants --help`
+mutants: $(STAMP) .mutants/venv/.installed
+	@for part in $(or $(PART),python lua); do $(BIN)/python -m tests.mutants $$part $(FILES) $(OPTIONS) || exit 1; done
+
+# mutmut runs the tests in its own process, so it has everything that they need
+.mutants/venv/.installed: requirements-dev.lock tests/mutants/requirements.lock
+	@echo "installing the mutation tester from tests/mutants/requirements.lock ..."
+	@$(PYTHON) -m venv .mutants/venv
+	@.mutants/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements-dev.lock -r tests/mutants/requirements.lock
+	@touch $@
+
 lock: $(STAMP)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --constraints requirements-dev.lock \
+	  tests/mutants/requirements.in -o tests/mutants/requirements.lock
 	@cd benchmarks/peers && for name in peers saq arq batches; do \
 	  ../../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-$$name.in -o requirements-$$name.lock; done
 

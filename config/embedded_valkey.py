@@ -80,8 +80,10 @@ def _is_ours(address: _Address) -> bool:
     try:
         with redis.Redis.from_url(address.url, socket_timeout=5, socket_connect_timeout=2) as client:
             return bool(client.ping())
-    except redis.exceptions.BusyLoadingError:
-        return True
+    except redis.exceptions.AuthenticationError:
+        return False
+    except (redis.exceptions.BusyLoadingError, redis.exceptions.ResponseError, redis.exceptions.TimeoutError):
+        return True  # it refuses (as on a full disk), or is busy: a second server on the same data would spoil them
     except redis.exceptions.RedisError:
         return False
 
@@ -142,6 +144,8 @@ def _wait_until_ready(home: Path, address: _Address, pid: int) -> None:
             with redis.Redis.from_url(address.url, socket_timeout=5) as client:
                 client.ping()
                 return
+        except redis.exceptions.ResponseError:
+            return  # it is up, and refuses; whoever asks it for something is told why
         except redis.exceptions.RedisError:
             time.sleep(0.02)
     raise ConfigurationError(

@@ -3,7 +3,8 @@
 import logging
 import re
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import structlog
@@ -12,7 +13,8 @@ from config.visible import visible
 
 MASK = "**"
 MANY_LINES = ("exception", "stack")  # of an event
-_URL_PASSWORD = re.compile(r"(rediss?://[^:@/\s]*:)[^@/\s]+@")
+_URL_PASSWORD = re.compile(r"((?:redis|valkey)s?://[^:@/\s]*:)[^@/\s]+@")
+SAID_EVERY = 30.0  # seconds between lines about the same lasting trouble
 
 
 class Redactor:
@@ -30,6 +32,26 @@ class Redactor:
     def __call__(self, logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         """Mask every text value of one event."""
         return {key: self.mask(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+class Seldom:
+    """A structlog processor: a line with `seldom=WHAT` is about a trouble that lasts, and said once in a while."""
+
+    def __init__(self, every: float, clock: Callable[[], float]) -> None:
+        self._every = every
+        self._clock = clock  # seconds of any clock that only rises
+        self._said: dict[object, float] = {}
+
+    def __call__(self, logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """The line without the mark. Raises structlog.DropEvent for one that was said not long ago."""
+        what = event.pop("seldom", None)
+        if what is None:
+            return event
+        now, before = self._clock(), self._said.get(what)
+        if before is not None and now - before < self._every:
+            raise structlog.DropEvent
+        self._said[what] = now
+        return event
 
 
 def _visible(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -58,7 +80,11 @@ def configure(log_format: Literal["json", "console"], secrets: Iterable[str], le
         else [_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            Seldom(SAID_EVERY, time.monotonic),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

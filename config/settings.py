@@ -12,16 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.errors import ConfigurationError
+from config.redis_url import read_redis_url
 
 PREFIX = "UNLINKER_"
 STABLE_API = "https://api.onoffice.de/api/stable/api.php"
-REDIS_SCHEMES = ("redis://", "rediss://")
-
-
-def _redis_url(value: str) -> str:
-    if not value.startswith(REDIS_SCHEMES):
-        raise ValueError("must start with redis:// or rediss://, for example redis://127.0.0.1:6379/0")
-    return value
 
 
 def _http_url(value: str) -> str:
@@ -35,7 +29,7 @@ def _names(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]  # separated by commas
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+RedisUrl = Annotated[str, AfterValidator(read_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 

@@ -9,10 +9,11 @@ from email.utils import parsedate_to_datetime
 
 from redis.exceptions import RedisError
 
-from gateway.checks import Finding, check_skew
+from gateway.finding import Finding, clock_finding
 from worker.engine.gate import NoPlace
 from worker.engine.reading_desk import DeskOptions, ReadingDesk
 from worker.onoffice.client import Client
+from worker.onoffice.clock import SigningClock
 from worker.onoffice.errors import AccountRefused, OnOfficeError, UnreadableReply
 from worker.onoffice.protocol import harmless_read
 from worker.onoffice.replies import Answer, Reply
@@ -46,7 +47,7 @@ async def check_api(options: DeskOptions) -> list[Finding]:
     finding, server_time = _finding(options.account, heard), _date(heard.headers)
     if server_time is None:
         return [finding]
-    return [finding, check_skew("clock against onOffice", time.time() - server_time)]
+    return [finding, clock_finding("clock against onOffice", time.time() - server_time)]
 
 
 async def _ask(options: DeskOptions) -> _Heard:
@@ -62,7 +63,7 @@ async def _ask_without_limiter(options: DeskOptions) -> _Heard:
     """One request. Nobody can be asked for a place, and who asks wants to know whether it is Redis alone."""
     headers: dict[str, str] = {}
     async with Transport(options.onoffice_url, Timeouts(total=CHECK_TIMEOUT)) as transport:
-        client = Client(transport, options.access.credentials, time.time, headers.update)
+        client = Client(transport, options.access.credentials, SigningClock(time.time), headers.update)
         try:
             reply = await client.call_once([harmless_read(secrets.token_hex(8))], nullcontext)
         except OnOfficeError as error:

@@ -19,12 +19,14 @@ from gateway.commands import (
     processes,
     reconcile,
     reconcile_status,
+    rejected,
     undo_plan,
     undo_run,
 )
 from gateway.exits import CommandError, Exit
 from gateway.output import note
 from worker.stores.nights import NightLost
+from worker.stores.refusals import explain
 from worker.unlinking.plan import PlanRefused
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -39,6 +41,7 @@ app.command()(jobs.unlink)
 app.command()(jobs.job)
 app.command()(jobs.cancel)
 app.add_typer(dead.app, name="dead")
+app.add_typer(rejected.app, name="rejected")
 app.add_typer(history.journal, name="journal")
 app.command()(history.audit)
 app.add_typer(accounts.app, name="accounts")
@@ -99,7 +102,7 @@ def run(arguments: list[str]) -> int:
         note(f"{error}; `unlinker reconcile status` tells how it stands")
         return Exit.NOT_ALL_SUCCEEDED
     except redis.exceptions.RedisError as error:
-        note(f"Redis cannot be reached: {error}; start it, or check UNLINKER_REDIS_URL (`unlinker doctor` tells more)")
+        note(f"{explain(error)} (`unlinker doctor` tells more)")
         return Exit.UNREACHABLE
 
 

@@ -20,6 +20,7 @@ from worker.stores.connecting import connect as connect  # commands take it from
 from worker.stores.dead_letters import DeadLetters
 from worker.stores.journal import Journal
 from worker.stores.keep_rules import KeepRules
+from worker.stores.rejected import RejectedMessages
 from worker.stores.runs import Runs
 from worker.stores.unclaimed import Unclaimed
 from worker.stores.wishes import Wishes
@@ -51,6 +52,8 @@ class Doors:
     """What operators' commands work with."""
 
     client: "redis.Redis"
+    queue: "redis.Redis"  # the broker's server, which may be another
+    rejected: RejectedMessages
     wishes: Wishes
     lookup: JobLookup
     dead_letters: DeadLetters
@@ -70,6 +73,8 @@ def open_doors(settings: Settings) -> Doors:
     replayer = Replayer(wishes, time.time)
     return Doors(
         client=client,
+        queue=queue,
+        rejected=RejectedMessages(queue),
         wishes=wishes,
         lookup=JobLookup(wishes, Unclaimed(queue)),
         dead_letters=letters,

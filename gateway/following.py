@@ -22,6 +22,7 @@ LINE_EVERY = 10.0  # seconds, where there is no terminal
 REASONS_EVERY = 3.0  # seconds; each costs a count per reason
 RATE_OVER = 10.0  # seconds
 REDIS_PATIENCE = 60.0  # seconds
+LOST = "run {run}: its records are gone: Redis has lost its data. Apply the plan again: what is gone is found absent"
 QUIET = 15.0  # seconds without anything done, after which the person is told what may be wrong
 
 
@@ -71,7 +72,12 @@ class Follower:
         with _bar() as show:
             watch = _Watch()
             while True:
-                run = self._look(run_id, show)
+                try:
+                    run = self._look(run_id, show)
+                except CommandError:
+                    if watch.has_seen:
+                        raise CommandError(Exit.UNREACHABLE, LOST.format(run=run_id)) from None
+                    raise
                 if run.is_over or run.state is RunState.STOPPED:
                     return run
                 if watch.is_quiet(run, time.monotonic()):
@@ -113,6 +119,11 @@ class _Watch:
     def __init__(self) -> None:
         self._done = -1
         self._since: float | None = None  # None: it was said
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether the run was there once."""
+        return self._done >= 0
 
     def is_quiet(self, run: Run, now: float) -> bool:
         """`now`: seconds of any clock that only rises."""

@@ -4,7 +4,7 @@ from tasks.undo import NAME as UNDO
 from tasks.unlink import NAME as UNLINK
 from tasks.unlink_many import NAME as UNLINK_MANY
 from worker.engine.arrivals import arrive_chunk, arrive_job
-from worker.engine.envelope import Junk, read
+from worker.engine.envelope import Envelope, Newer, read
 from worker.stores import keys
 from worker.stores.deliveries import Claimed
 from worker.stores.job_document import job_document
@@ -35,9 +35,11 @@ class JobLookup:
     def unclaimed_fields(self, job_id: str) -> Fields | None:
         """What the record of a queued job will be made from."""
         message = self._unclaimed.find(job_id)
-        found = Junk("not queued") if message is None else read(message, TASKS)
-        if message is None or isinstance(found, Junk) or found.id != job_id:
+        found = None if message is None else read(message, TASKS)
+        if message is None or not isinstance(found, Envelope | Newer) or found.id != job_id:
             return None
+        if isinstance(found, Newer):
+            return {"why": f"its payload has version {found.version} and waits for a newer worker"}
         claimed = Claimed("", message, "", keys.QUEUES[0])
         if found.task == UNLINK:
             return arrive_job(claimed, found).arrival.fields

@@ -13,6 +13,7 @@ from gateway.interrupting import uninterrupted
 from gateway.progress import progress
 from tasks.pacer import Pacer
 from worker.stores.letter import Letter
+from worker.stores.refusals import explain
 
 CAP = 500  # letters moved without --all or --max
 FASTEST_STEP = 200  # letters moved in one script, so that a lost reply leaves no more than these in doubt
@@ -30,19 +31,19 @@ class Order:
     dry_run: bool
     yes: bool
 
-    def check(self, action: str, count: int) -> str:
+    def check(self, action: str, count: int, what: str = "letters") -> str:
         """Why it is done. Raises CommandError when nothing may be done."""
         if not self.because:
             raise CommandError(
-                Exit.BAD_INPUT, f"{count} letters; say why with --because TEXT (--dry-run only counts them)"
+                Exit.BAD_INPUT, f"{count} {what}; say why with --because TEXT (--dry-run only counts them)"
             )
         if count > self.most and not self.all:
             raise CommandError(
                 Exit.BRAKE,
-                f"{count} letters are more than {self.most}; nothing was done. Allow it with --max {count} or --all",
+                f"{count} {what} are more than {self.most}; nothing was done. Allow it with --max {count} or --all",
             )
         if count and not self.yes:
-            operator.ask(f"{action} {count} letters?")
+            operator.ask(f"{action} {count} {what}?")
         return self.because
 
 
@@ -53,7 +54,7 @@ def read_order(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> Order:
-    """The options of every command that moves letters."""
+    """The options of every command that moves letters, or rejected messages."""
     return Order(because=because, most=most, all=all_, dry_run=dry_run, yes=yes)
 
 
@@ -98,7 +99,7 @@ def move(portions: Iterable[Sequence[Letter]], means: Means, total: int) -> Move
     except KeyboardInterrupt:
         moved.stopped = True
     except redis.exceptions.RedisError as error:
-        moved.failed = str(error)
+        moved.failed = str(explain(error))
     return moved
 
 

@@ -112,14 +112,17 @@ def read_head(path: Path) -> PlanHead:
         return read_head_line(_next_line(file))
 
 
-def rows(path: Path) -> Iterator[PlanRow]:
-    """All rows, those to be sent first.
+def rows(path: Path, checked: PlanHead | None = None) -> Iterator[PlanRow]:
+    """All rows, those to be sent first. `checked`: the head that was read before; rows below another are refused.
 
     Raises PlanRefused; of a plan that was edited or cut off at the latest when all rows are through, so do nothing with
     them before that, or call `verify` first.
     """
     with _opened(path) as file:
-        yield from _checked_rows(file, read_head_line(_next_line(file)))
+        head = read_head_line(_next_line(file))
+        if checked is not None and head != checked:
+            raise PlanRefused(f"{EDITED}: another plan has taken its place since it was looked at; apply it anew")
+        yield from _checked_rows(file, head)
 
 
 def verify(path: Path) -> PlanHead:

@@ -95,7 +95,7 @@ class Launch:
                 )
 
     def _check_brakes(self, order: Order, head: PlanHead) -> None:
-        going = count_going(head, _checked(order.path))
+        going = count_going(head, _checked(order.path, head))
         over = excesses(head, going, order.brakes)
         if over:
             raise CommandError(
@@ -108,7 +108,7 @@ class Launch:
 
     def load(self, order: Order, head: PlanHead) -> Iterator[int]:
         """Store the plan's rows; yields how many are stored. Nothing is sent before `start`. Raises CommandError."""
-        checked = _checked(order.path)
+        checked = _checked(order.path, head)
         yield from self.runs.load(self._terms(order, head), (_row(row) for row in itertools.islice(checked, head.rows)))
         for _ in checked:  # to its end, where an edit since the check would show
             pass
@@ -156,9 +156,10 @@ def open_plan(path: Path) -> PlanHead:
         raise CommandError(Exit.BAD_INPUT, f"{refused}") from None
 
 
-def _checked(path: Path) -> Iterator[PlanRow]:
+def _checked(path: Path, head: PlanHead) -> Iterator[PlanRow]:
+    """The rows of this very plan. Raises CommandError."""
     try:
-        yield from rows(path)
+        yield from rows(path, head)
     except PlanRefused as refused:
         raise CommandError(Exit.BAD_INPUT, f"{refused}") from None
 

@@ -16,7 +16,8 @@ from tasks.unlink_many import NAME as UNLINK_MANY
 from tasks.unlink_many import UnlinkMany
 from worker.engine.claimer import KnownTasks
 from worker.engine.coroutine_task import CoroutineTask
-from worker.engine.listening import NoteConsumer
+from worker.engine.listening import NoteConsumer, has_hooks
+from worker.engine.remote_control import register
 from worker.engine.runtime import Runtime, RuntimeOptions
 from worker.engine.transport import check_fit
 from worker.stores import keys
@@ -34,6 +35,15 @@ class UnlinkerApp(Celery):
     teller: Teller | None = None  # who tells people; as above
 
 
+def consumed_by(app: Celery) -> tuple[str, ...]:
+    """The queues that this app's consumer consumes at this moment: our own in their order, then any others.
+
+    Celery's `cancel_consumer`, `add_consumer` and `-Q` change them.
+    """
+    order = {name: place for place, name in enumerate(keys.QUEUES)}
+    return tuple(sorted(app.amqp.queues.consume_from, key=lambda name: order.get(name, len(order))))
+
+
 TASKS: tuple[type[CoroutineTask], ...] = (Unlink, UnlinkMany, Undo, Redrive, Reconcile)
 
 
@@ -42,11 +52,13 @@ def make_worker_app(
 ) -> UnlinkerApp:
     """The app of a worker process. Raises EngineMisfitError when the installed kombu does not fit."""
     check_fit()
+    register()
     app = UnlinkerApp("unlinker", set_as_current=True)
     for task in tasks:
         app.register_task(task())
     names = frozenset(name for name in app.tasks if name.startswith("unlinker."))
-    app.runtime = Runtime(options, KnownTasks(names, UNLINK, UNLINK_MANY, UNDO))
+    hooked = frozenset(name for name in names if has_hooks(app.tasks[name]))
+    app.runtime = Runtime(options, KnownTasks(names, UNLINK, UNLINK_MANY, UNDO, hooked), lambda: consumed_by(app))
     app.steps["consumer"].add(NoteConsumer)
     app.conf.update(celery_options)
     app.conf.update(

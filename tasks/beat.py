@@ -72,7 +72,7 @@ def make_beat_app(
         beat_max_loop_interval=loop,
         redbeat_redis_url=records_url,
         redbeat_key_prefix=keys.SCHEDULER_PREFIX,
-        redbeat_lock_key=f"{keys.SCHEDULER_PREFIX}lock",
+        redbeat_lock_key=keys.SCHEDULER_LOCK,
         redbeat_lock_timeout=LOOPS_OF_LOCK * loop,
         redbeat_redis_options={"socket_timeout": 5, "socket_connect_timeout": 5, "socket_keepalive": True},
     )

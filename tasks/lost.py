@@ -8,6 +8,7 @@ from worker.engine.conductor import chunk_message
 from worker.stores import keys
 from worker.stores.lost_jobs import Candidate, LostJobs
 from worker.stores.runs import Runs
+from worker.unlinking.job import Job, Relation, read_terms
 from worker.unlinking.runs import CHUNK_MARK, is_chunk_of
 
 SINGLES, BULK = keys.QUEUES[0], keys.QUEUES[2]
@@ -35,6 +36,8 @@ class BringBack:
         record = self._lost.record(job_id)
         if not {"relationtype", "parentid", "childid", "account"} <= set(record):
             return None
+        if "restore" in record:  # its message is a chunk of one row, see tasks.replay
+            return envelope.write(undo.NAME, job_id, undo.arguments_for(_restored(job_id, record)), BULK)
         return envelope.write(unlink.NAME, job_id, _arguments(record))
 
     def _of_chunk(self, chunk_id: str) -> str | None:
@@ -45,6 +48,18 @@ class BringBack:
         rows = self._runs.chunk(run_id, int(number))
         task = undo.NAME if run.fields["action"] == "restore" else unlink_many.NAME
         return None if rows is None else chunk_message(run, task, int(number), rows)
+
+
+def _restored(job_id: str, record: Mapping[str, str]) -> Job:
+    relation = Relation(record["relationtype"], int(record["parentid"]), int(record["childid"]))
+    arguments = _arguments(record)
+    return Job(
+        id=job_id,
+        relation=relation,
+        terms=read_terms({name: arguments.get(name) for name in ("account", "requested_by", "reason", "not_after")}),
+        restore=True,
+        confirmation=record.get("confirmation"),
+    )
 
 
 def _arguments(record: Mapping[str, str]) -> dict[str, object]:

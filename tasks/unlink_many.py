@@ -5,9 +5,9 @@ from typing import Any
 
 from celery.exceptions import Ignore
 
-from worker.engine.claimer import HELD_HEADER
 from worker.engine.coroutine_task import CoroutineTask
 from worker.engine.entry import Left
+from worker.engine.job_request import HELD_HEADER, Cancelled
 from worker.engine.runtime import Runtime
 from worker.unlinking.errors import UnlinkError
 from worker.unlinking.outcome import Kind, Outcome
@@ -29,8 +29,10 @@ class UnlinkMany(CoroutineTask):
     async def body(self, runtime: Runtime, request: Mapping[str, Any]) -> object:
         """The counts; raises BadArguments for a chunk that cannot be read."""
         settled = await runtime.settle(request[HELD_HEADER])
-        if isinstance(settled, Left) or (isinstance(settled, Outcome) and settled.kind is Kind.CANCELLED):
+        if isinstance(settled, Left):
             raise Ignore("no result of ours to report")
+        if isinstance(settled, Outcome) and settled.kind is Kind.CANCELLED:
+            raise Cancelled
         if isinstance(settled, Outcome):
             raise settled.as_error()
         return settled

@@ -13,6 +13,7 @@ from sandbox.faults import Faults, Rule
 from sandbox.state import Link, State
 from worker.engine.postponing import next_ticket
 from worker.onoffice.client import Client
+from worker.onoffice.clock import SigningClock
 from worker.onoffice.errors import RequestUnanswered
 from worker.onoffice.protocol import Action, Credentials
 from worker.onoffice.replies import Reply
@@ -94,7 +95,7 @@ class Boxed:
         rules = Faults()
         rules.add(self.faults)
         api = Api(self.state, self.options, rules)
-        self._client = Client(Wire(api), Credentials(DEFAULT_TOKEN, DEFAULT_SECRET), time.time)
+        self._client = Client(Wire(api), Credentials(DEFAULT_TOKEN, DEFAULT_SECRET), SigningClock(time.time))
         self.calls: list[Sequence[Action]] = []
 
     async def call(self, actions: Sequence[Action]) -> Reply:

@@ -1,5 +1,6 @@
 """Fixtures for all tests. The Valkey is a real one from a wheel; a missing service is an error, never a skip."""
 
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import hypothesis
 import pytest
 import redis
 import redis.asyncio
+from celery import Celery
 
 from config.embedded_valkey import ensure_running, stop
 from sandbox import Sandbox
@@ -16,6 +18,15 @@ from tests.harness import House
 # the first text on a new machine takes hypothesis seconds, and tests must not depend on the machine's speed
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+# of a mutant it is enough to know that it is dead: no search for the smallest input that shows it, and no luck
+hypothesis.settings.register_profile(
+    "mutants",
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )
 hypothesis.settings.load_profile("any machine")
 
@@ -30,8 +41,6 @@ def processes_can_be_interrupted() -> None:
 @pytest.fixture(autouse=True)
 def no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests see neither the caller's UNLINKER_ variables nor a .env file."""
-    import os
-
     for name in [name for name in os.environ if name.startswith("UNLINKER_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -39,7 +48,10 @@ def no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a Valkey for the whole session."""
+    """The URL of a Valkey for the whole session; `make mutants` has one at hand."""
+    if at_hand := os.environ.get("TEST_VALKEY"):
+        yield at_hand
+        return
     home = tmp_path_factory.mktemp("valkey")
     yield ensure_running(home)
     stop(home)
@@ -77,3 +89,11 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield house
     finally:
         house.close()
+
+
+@pytest.fixture
+def app(house: House) -> Iterator[Celery]:
+    """Another Celery application, which sends jobs to the house and waits for results."""
+    with Celery(broker=house.redis_url, backend=house.redis_url) as app:
+        yield app
+        app.backend.result_consumer._pubsub = None  # results that are freed later would wait for a Redis that is gone

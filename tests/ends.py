@@ -9,7 +9,7 @@ from worker.engine.settling import as_stored
 from worker.stores import keys
 from worker.stores.records import Arrival, Ending, Records, Retention, record_fields
 from worker.unlinking.job import Job, JobTerms, Relation
-from worker.unlinking.outcome import Outcome
+from worker.unlinking.outcome import EXPIRED, Outcome
 
 
 def die(url: str, ids: Sequence[str], how: Outcome, kind: str = "calendar:address", account: str = "default") -> None:
@@ -29,5 +29,5 @@ async def _die(url: str, ids: Sequence[str], how: Outcome, like: Job) -> None:
         endings.append(Ending(job_id, named, as_stored(how, 0.0)))
     for at in range(0, len(ids), 200):
         await records.admit(arrivals[at : at + 200])
-        await records.finish(endings[at : at + 200])
+        await records.finish(endings[at : at + 200], as_stored(EXPIRED, 0.0))
     await client.aclose()

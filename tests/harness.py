@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -42,6 +43,13 @@ def eventually(what: Callable[[], Any], timeout: float = END_TIMEOUT, every: flo
             return found
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
         time.sleep(every)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -142,10 +150,14 @@ class House:
 
     def start(self, *command: str, **settings: str) -> Process:
         """Start `unlinker COMMAND`."""
-        log = self.home / f"{command[0]}-{len(self.processes)}.log"
+        return self.start_module("gateway.cli", *command, **settings)
+
+    def start_module(self, module: str, *words: str, **settings: str) -> Process:
+        """Start a Python module with our environment."""
+        log = self.home / f"{words[0]}-{len(self.processes)}.log"
         with log.open("wb") as file:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "gateway.cli", *command],
+                [sys.executable, "-m", module, *words],
                 cwd=self.home,
                 env=self.environment(**settings),
                 stdin=subprocess.DEVNULL,
@@ -265,3 +277,10 @@ class House:
                 process.popen.wait(10)
         self.client.close()
         stop(self.home)
+
+
+def with_another_account(house: House) -> None:
+    """For workers that go on claiming while `default` is halted: they stop once all their accounts are."""
+    accounts = house.home / "accounts.toml"
+    accounts.write_text(f'[accounts.other]\ntoken = "{DEFAULT_TOKEN}"\nsecret = "{DEFAULT_SECRET}"\n')
+    house.settings["UNLINKER_ACCOUNTS_FILE"] = str(accounts)

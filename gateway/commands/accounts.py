@@ -10,7 +10,7 @@ from config.accounts import load_accounts
 from config.settings import load_settings
 from gateway import operator
 from gateway.api_checks import check_credentials
-from gateway.composition import connect, desk_options, find_urls
+from gateway.composition import connect, desk_options, find_urls, open_doors
 from gateway.exits import CommandError, Exit
 from gateway.interrupting import uninterrupted
 from gateway.output import note, print_json, print_table
@@ -33,8 +33,8 @@ def list_(json_: Json = False) -> None:
     """
     settings = load_settings()
     accounts = load_accounts(settings)
-    client = connect(find_urls(settings).records)
-    stored: Any = client.hgetall(keys.HALTS)
+    doors = open_doors(settings)
+    stored: Any = doors.client.hgetall(keys.HALTS)
     halts = {name.decode(): decode(value) for name, value in stored.items()}
     documents = [
         {
@@ -42,7 +42,7 @@ def list_(json_: Json = False) -> None:
             "requests_per_second": account.requests_per_second,
             "actions_per_request": account.actions_per_request,
             "max_in_flight": account.max_in_flight,
-            "parked": client.llen(keys.parked(name)),
+            "parked": doors.queue.llen(keys.parked(name)),
             "halted": _halt_document(halts.get(name) or halts.get(ALL)),
         }
         for name, account in accounts.items()

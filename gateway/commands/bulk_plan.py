@@ -23,6 +23,7 @@ from gateway.planning.rules import Rule, Where, read_type, rule_of_ids, rule_of_
 from gateway.planning.text import STDIN
 from gateway.running import target
 from worker.stores.audit import Act
+from worker.stores.refusals import explain
 from worker.unlinking.plan import Action, PlanDraft, PlanHead, Standing
 
 LONGEST_LIFE = 31 * 86_400.0  # seconds
@@ -156,7 +157,7 @@ def keep_record(settings: Settings, action: str, head: PlanHead, path: Path) -> 
     try:
         open_doors(settings).audit.note(act)
     except redis.exceptions.RedisError as error:
-        note(f"the plan is not in the audit: Redis cannot be reached: {error}")
+        note(f"the plan is not in the audit: {explain(error)}")
 
 
 def _tell(made: Made, path: Path, *, json_: bool) -> None:

@@ -229,6 +229,9 @@ def cancel(run: RunId, because: Because = "", json_: Json = False) -> None:
 
 def _steer(run_id: str, how: Steering, because: str, bound: float | None = None, *, json_: bool) -> None:
     doors = open_doors(load_settings())
+    if how is Steering.CANCEL and doors.runs.get(run_id) is None and doors.runs.forget(run_id):
+        note(f"run {run_id}: its records are gone from Redis; it is cleared, and nothing of it will be sent")
+        return
     found_run(doors.runs, run_id)
     with uninterrupted():
         moved, state = doors.runs.steer(run_id, how, operator.name(), because, bound)

@@ -1,5 +1,6 @@
 """`unlinker dead`: list, show, replay, discard, export dead letters."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,6 +109,8 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
         ("read back", _read_back(document, now)),
         ("removed by", REMOVED_BY.get(str(document["by"]))),
         ("what to do", document["advice"]),
+        ("sent", document["sent"]),
+        ("its id had before", document["reused_of"]),
         ("text", message if code is None else f"{code}: {message}"),
         ("ended", ago(document["ended_at"], now)),
         ("asked for by", document["requested_by"]),
@@ -117,7 +120,7 @@ def _told(letter: Letter, document: dict[str, object], now: float) -> list[tuple
         ("workers that died with it", document["deaths"] or None),
         ("replay of", document["replay_of"]),
         ("by itself", _next_redrive(letter, now)),
-        ("command", f'unlinker dead {_command(letter)} {letter.id} --because "..."'),
+        ("command", f'unlinker dead {_command(letter)} {shlex.quote(letter.id)} --because "..."'),
     ]
     return [(name, value) for name, value in lines if value not in (None, "")]
 
@@ -182,12 +185,16 @@ def _found(doors: Doors, letter_id: str) -> Letter:
         return letter
     job = doors.wishes.document(letter_id) or {}
     if "replayed_as" in job:
-        raise CommandError(Exit.BAD_INPUT, f"{letter_id} was replayed: see `unlinker job {job['replayed_as']}`")
+        raise CommandError(
+            Exit.BAD_INPUT, f"{letter_id!r} was replayed: see `unlinker job {shlex.quote(str(job['replayed_as']))}`"
+        )
     if "discarded_at" in job:
-        raise CommandError(Exit.BAD_INPUT, f"{letter_id} was discarded; `unlinker audit` tells by whom and why")
+        raise CommandError(Exit.BAD_INPUT, f"{letter_id!r} was discarded; `unlinker audit` tells by whom and why")
     if "dropped_at" in job:
-        raise CommandError(Exit.BAD_INPUT, f"{letter_id} was dropped as too old; `unlinker audit` tells of a file")
-    raise CommandError(Exit.BAD_INPUT, f"no dead letter {letter_id!r}; `unlinker job {letter_id}` may tell more")
+        raise CommandError(Exit.BAD_INPUT, f"{letter_id!r} was dropped as too old; `unlinker audit` tells of a file")
+    raise CommandError(
+        Exit.BAD_INPUT, f"no dead letter {letter_id!r}; `unlinker job {shlex.quote(letter_id)}` may tell more"
+    )
 
 
 app.command()(dead_moves.replay)

@@ -20,6 +20,7 @@ from gateway.output import note, print_json
 from tasks.redriving import BECAUSE
 from worker.stores.audit import Act, Audit
 from worker.stores.letter import Filter, Letter
+from worker.stores.refusals import explain
 from worker.unlinking.errors import USELESS
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These letters; else those the filter fits.")]
@@ -119,7 +120,7 @@ def _move_noted(audit: Audit, act: Act, portions: Iterable[Sequence[Letter]], me
     except KeyboardInterrupt:
         moved.stopped = True
     except redis.exceptions.RedisError as error:
-        moved.failed = moved.failed or str(error)
+        moved.failed = moved.failed or str(explain(error))
     return moved
 
 

@@ -10,11 +10,14 @@ import typer
 from config.accounts import load_accounts
 from config.settings import Settings, dotenv_names, load_settings, unknown_names
 from gateway.api_checks import check_api
-from gateway.checks import Finding, check_archive, check_engine, check_redis
+from gateway.checks import check_archive, check_engine
 from gateway.commands.reconcile import examine
 from gateway.composition import connect, desk_options, find_urls
 from gateway.exits import Exit
+from gateway.finding import Finding
 from gateway.output import print_json, print_table
+from gateway.queue_checks import check_messages
+from gateway.redis_checks import check_redis
 
 
 def doctor(
@@ -45,6 +48,7 @@ def _examine(settings: Settings) -> list[Finding]:
     urls = find_urls(settings)
     for url in sorted({urls.records, urls.queue}):
         findings += check_redis(connect(url))
+    findings += check_messages(connect(urls.records), connect(urls.queue))
     accounts = load_accounts(settings)
     if settings.policies_file is not None:
         findings.append(_policies(settings.policies_file, settings))

@@ -18,18 +18,14 @@ from worker.engine import envelope
 from worker.engine.results import celery_result
 from worker.stores import keys
 from worker.stores.audit import Act
+from worker.stores.cancelling import TOO_LATE, Cancelled
 from worker.stores.halts import ALL, Halt, HaltedBy, decode
-from worker.stores.wishes import Accepted, Cancelled, Wish
+from worker.stores.wishes import Accepted, Wish
 from worker.unlinking.errors import UnlinkError
 from worker.unlinking.job import DEFAULT_ACCOUNT, Job
-from worker.unlinking.outcome import SUCCESSES, Kind, Outcome
+from worker.unlinking.outcome import CANCELLED, SUCCESSES, Kind
 
 POLL = 0.05  # seconds between looks at a job that is waited for
-TOO_LATE = {
-    Cancelled.TOO_LATE: "its request is out",
-    Cancelled.DOUBT: "an earlier request may have been carried out; its worker will look",
-    Cancelled.ENDED: "it has ended",
-}
 LASTING_HALTS = (HaltedBy.OPERATOR, HaltedBy.CREDENTIALS)  # nothing to wait for: somebody has to mend something
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
@@ -108,13 +104,13 @@ def cancel(
     Example: unlinker cancel 0b7c6a3e-...
     """
     doors = open_doors(load_settings())
-    result = celery_result(Outcome(kind=Kind.CANCELLED), time.time()) | {"task_id": job_id}
+    result = celery_result(CANCELLED, time.time())
     with uninterrupted():
         answer = doors.wishes.cancel(job_id, result)
         if answer is Cancelled.UNKNOWN:
             answer = doors.wishes.cancel(job_id, result, doors.lookup.unclaimed_fields(job_id))
         if answer is Cancelled.UNKNOWN:
-            raise _unknown(job_id)
+            raise _unknown(doors, job_id)
         if answer is Cancelled.CANCELLED:
             doors.audit.note(Act(action="cancel", by=operator.name(), wanted={"job": job_id}, count=1))
         _print(_found(doors, job_id), json_=json_)
@@ -155,11 +151,15 @@ def _wait_for_end(doors: Doors, job_id: str, timeout: float) -> dict[str, Any]:
 def _found(doors: Doors, job_id: str) -> dict[str, Any]:
     document = doors.lookup.document(job_id)
     if document is None:
-        raise _unknown(job_id)
+        raise _unknown(doors, job_id)
     return document
 
 
-def _unknown(job_id: str) -> CommandError:
+def _unknown(doors: Doors, job_id: str) -> CommandError:
+    message = doors.rejected.of_job(job_id)
+    if message is not None:
+        text = f"its message was rejected: {message.why}. See `unlinker rejected show {message.number}`"
+        return CommandError(Exit.NOT_ALL_SUCCEEDED, text)
     return CommandError(
         Exit.BAD_INPUT, f"no job {job_id!r} is known or queued: a wrong id, or one kept no longer (eight days)"
     )

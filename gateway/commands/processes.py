@@ -27,10 +27,12 @@ from gateway.reconciling.faults import PolicyFileError
 from gateway.reconciling.looking import Looker, policies_of
 from tasks.app import make_worker_app
 from tasks.beat import LOOK_EVERY, LOOP, make_beat_app, run_beat, schedule_for
+from worker.engine.worker_name import unique_name
+from worker.stores.refusals import told
 from worker.unlinking.night import TRUTH
 
 log = structlog.get_logger(__name__)
-REDIS_PATIENCE = 30.0  # seconds
+REDIS_PAUSE = 1.0  # seconds between tries at the start
 VALKEY_LOOK = 2.0  # seconds between looks at the embedded Valkey
 CHATTY_LOGGERS = ("celery.worker.strategy", "celery.app.trace")  # a line per job and step
 
@@ -39,7 +41,7 @@ LogLevel = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
 
 def worker(
     log_level: LogLevel = "INFO",
-    name: Annotated[str | None, typer.Option(help="Celery's name of this worker.")] = None,
+    name: Annotated[str | None, typer.Option(help="Celery's name of this worker; unique if left out.")] = None,
 ) -> None:
     """Run a worker: takes jobs from the queue until SIGTERM, which lets requests on the wire finish.
 
@@ -59,8 +61,9 @@ def worker(
     urls = _reachable(settings)
     app = make_worker_app(runtime_options(settings, urls), celery_options())
     app.reconciler = app.teller = Looker(settings)
-    running = app.Worker(hostname=name, loglevel=level, quiet=True, without_gossip=True, without_mingle=True)
-    running.start()
+    with unique_name(connect(urls.records), name) as hostname:
+        running = app.Worker(hostname=hostname, loglevel=level, quiet=True, without_gossip=True, without_mingle=True)
+        running.start()
     raise typer.Exit(running.exitcode or 0)
 
 
@@ -95,7 +98,7 @@ def scheduler(
             run_beat(make_beat_app(urls.queue, urls.records, celery_options(), schedule_for(names, look_every), loop))
             return
         except redis.exceptions.RedisError as error:
-            log.warning("the scheduler begins anew", error=str(error))
+            log.warning("the scheduler begins anew", **told(error))
             time.sleep(1.0)
 
 
@@ -117,17 +120,15 @@ def _reachable(settings: Settings) -> Urls:
 
 
 def _wait_for_redis(url: str) -> None:
-    """A process may be started before its Redis, or while that restarts; raises RedisError when patience ends."""
-    deadline = time.monotonic() + REDIS_PATIENCE
+    """A process may be started before its Redis, or while that refuses: it says so, and waits."""
+    client = connect(url)
     while True:
         try:
-            connect(url).ping()
+            client.ping()
             return
         except redis.exceptions.RedisError as error:
-            if time.monotonic() >= deadline:
-                raise
-            log.warning("waiting for Redis", error=str(error))
-            time.sleep(1.0)
+            log.warning("waiting for Redis", **told(error))
+            time.sleep(REDIS_PAUSE)
 
 
 def _keep_valkey_running(data_dir: Path) -> None:

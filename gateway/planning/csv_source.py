@@ -8,6 +8,7 @@ from gateway.exits import CommandError, Exit
 from gateway.planning.columns import HeaderError, read_header, understood
 from gateway.planning.rows import Fault, Given, Rejected, RowReader
 from gateway.planning.text import BadLine, Lines, Text
+from worker.unlinking.sent import as_sent
 
 DELIMITERS = (",", ";", "\t", "|")
 NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
@@ -76,15 +77,15 @@ class CsvSource:
         width = len(self.columns)
         if len(cells) != width:
             if len(cells) < width or any(cell.strip() for cell in cells[width:]):
-                return _rejected(line, f"has {len(cells)} fields where the header has {width}")
+                return _rejected(line, f"has {len(cells)} fields where the header has {width}", as_sent(cells))
             del cells[width:]
         kind, parent, child = self._columns.order
         relationtype = cells[kind] if kind is not None else self._type or ""
         return rows.read(str(line), (relationtype, cells[parent], cells[child]), tuple(cells))
 
 
-def _rejected(line: int, reason: str) -> Rejected:
-    return Rejected(str(line), (Fault("", "", reason),))
+def _rejected(line: int, reason: str, value: str = "") -> Rejected:
+    return Rejected(str(line), (Fault("", value, reason),))
 
 
 def _explain(error: csv.Error, first: int, lines: Lines) -> str:

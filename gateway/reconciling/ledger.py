@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from worker.engine.threads import in_thread
 from worker.stores import keys
 from worker.stores.nights import LEASE, Handled, KeptPlan, Nights, Opened
+from worker.stores.refusals import told
 from worker.stores.runs import Lease
 from worker.unlinking.night import Night, run_id
 
@@ -60,7 +61,7 @@ class Ledger:
                     log.error("the nights are looked after by somebody else", policy=self._policy)
                     return
             except RedisError as error:
-                log.warning("a lease waits for Redis", policy=self._policy, error=str(error))
+                log.warning("a lease waits for Redis", policy=self._policy, **told(error))
 
 
 @asynccontextmanager

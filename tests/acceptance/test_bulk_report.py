@@ -152,11 +152,15 @@ def test_a_report_tells_what_became_of_every_row(house: House, desk: Desk) -> No
     assert first["input_relationtype"] == "CALENDAR:ADDRESS"
     assert (first["customer"], first["source"], first["outcome"]) == ("Müller 2", "2", "unlinked")
     assert first["note"] == "'=HYPERLINK(1)", "no spreadsheet runs what came from outside"
-    assert {(each["proven"], each["evidence"]) for each in succeeded} == {("yes", "answered")}
+    assert {(each["proven"], each["by"], each["evidence"]) for each in succeeded} == {("yes", "us", "answered")}
 
     absent = {each["parentid"]: each for each in lines(house, found, "already_absent")}
     assert absent["9000"]["row"] == "303"
-    assert absent["9000"]["message"] == ""
+    assert absent["9000"]["message"] == "it was seen when it was planned"
+    assert {parent: (each["by"], each["seen_when_planned"]) for parent, each in absent.items()} == {
+        "9000": ("unknown", "yes"),
+        "9001": ("not_us", ""),
+    }
     assert (absent["9001"]["row"], absent["9001"]["source"], absent["9001"]["message"]) == (
         "",
         "400",

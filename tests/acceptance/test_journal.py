@@ -9,7 +9,7 @@ from tests.harness import House, eventually
 
 COLUMNS = [
     "job", "account", "relationtype", "parentid", "childid", "action", "sent_at", "ended_at", "outcome", "evidence",
-    "proven", "confirmation", "requested_by", "reason", "run", "row",
+    "proven", "confirmation", "requested_by", "reason", "run", "row", "by",
 ]  # fmt: skip
 
 

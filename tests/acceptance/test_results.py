@@ -1,6 +1,7 @@
 """`unlinker job ID` and Celery's AsyncResult agree, whatever the end; ids nobody knows are told from queued ones."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -39,7 +40,9 @@ def test_both_agree_for_every_end(house: House) -> None:
     house.start_worker()
     with Celery(broker=house.redis_url, backend=house.redis_url) as app:
         done = check(app, house, house.unlink(*LINK), "unlinked", "SUCCESS")
+        ended_at = datetime.fromisoformat(done.result.pop("ended_at")).timestamp()
         assert done.result == {"outcome": "unlinked", "evidence": "answered", "proven": True, "by": "us"}
+        assert abs(ended_at - house.job(done.id)["ended_at"]) < 1
         absent = check(app, house, house.unlink("calendar:address", 300, 6), "already_absent", "SUCCESS")
         assert absent.result["outcome"] == "already_absent"
         kept = check(app, house, house.unlink(*OWNER), "dead", "FAILURE")

@@ -242,7 +242,7 @@ def _check_results(house: House, documents: dict[str, dict[str, Any]]) -> None:
 
 
 def _check_nothing_is_left(house: House) -> None:
-    left = {name: house.client.exists(name) for name in (keys.DELAYED, keys.JUNK, *keys.CLAIM_ORDER)}
+    left = {name: house.client.exists(name) for name in (keys.DELAYED, keys.NEWER, keys.REJECTED, *keys.CLAIM_ORDER)}
     left |= {account: house.client.llen(keys.parked(account)) for account in ACCOUNTS}
     assert not any(left.values()), left
     deadline = time.monotonic() + 15

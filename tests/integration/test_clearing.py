@@ -178,7 +178,7 @@ def old_deed(client: "redis.Redis", at: float, job_id: str, ended_at: float | No
     job = Job(id=job_id, relation=Relation("calendar:address", 1, 2))
     client.xadd(keys.JOURNAL, {"jobs": pack_jobs([job])}, id=f"{int(at * 1000)}-0")
     if ended_at is not None:
-        fields: Any = {"end": "unlinked", "fields": '{"evidence":"answered"}', "ids": job_id}
+        fields: Any = {"end": "unlinked", "fields": '{"evidence":"answered"}', "ids": json.dumps([job_id])}
         client.xadd(keys.JOURNAL, fields, id=f"{int(ended_at * 1000)}-1")
 
 
@@ -190,7 +190,7 @@ def test_the_old_end_of_the_journal_goes_to_files_by_the_hour_with_all_its_ends(
     old_deed(client, midnight - 5 * HOUR, "first", midnight - 5 * HOUR + 1)
     old_deed(client, midnight - 2 * HOUR + 1, "second")
     old_deed(client, midnight - 2 * HOUR + 2, "third", midnight - HOUR + 3)
-    end: Any = {"end": "unlinked", "fields": '{"evidence":"read_back"}', "ids": "second"}
+    end: Any = {"end": "unlinked", "fields": '{"evidence":"read_back"}', "ids": json.dumps(["second"])}
     client.xadd(keys.JOURNAL, end, id=f"{int((midnight + HOUR) * 1000)}-0")
     old_deed(client, midnight + 2 * HOUR, "young", midnight + 2 * HOUR + 1)
     assert clearing(client, archive(tmp_path)).journal(now) == 5

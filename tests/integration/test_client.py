@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from worker.onoffice.client import Client
+from worker.onoffice.clock import SigningClock
 from worker.onoffice.errors import OnOfficeError
 from worker.onoffice.protocol import Credentials, harmless_read
 from worker.onoffice.transport import Timeouts, Transport
@@ -36,7 +37,7 @@ async def test_no_error_repeats_what_was_sent(before: bytes) -> None:
     port = server.sockets[0].getsockname()[1]
     try:
         async with Transport(f"http://127.0.0.1:{port}/api.php", Timeouts(total=5)) as transport:
-            client = Client(transport, Credentials(TOKEN, SECRET), time.time)
+            client = Client(transport, Credentials(TOKEN, SECRET), SigningClock(time.time))
             with pytest.raises(OnOfficeError) as caught:
                 await client.call_once([harmless_read("read")], nullcontext)
     finally:

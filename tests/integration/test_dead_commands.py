@@ -26,8 +26,8 @@ from worker.unlinking.outcome import EXPIRED, Outcome, dead
 
 COLUMNS = [
     "id", "ended_at", "action", "outcome", "reason", "code", "message", "evidence", "account", "relationtype",
-    "parentid", "childid", "run", "row", "requested_by", "wish_reason", "first_seen", "deaths", "replay_of", "replays",
-    "redrives", "by", "read_back", "read_back_at", "read_back_showed", "attempts",
+    "parentid", "childid", "run", "row", "requested_by", "wish_reason", "sent", "reused_of", "first_seen", "deaths",
+    "replay_of", "replays", "redrives", "by", "read_back", "read_back_at", "read_back_showed", "attempts",
 ]  # fmt: skip
 WHY = ("--because", "checked")
 YES = ("--yes", *WHY)

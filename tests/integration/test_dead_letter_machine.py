@@ -128,7 +128,7 @@ class DeadLetterMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.waiting)
     @rule(data=st.data(), how=HOWS, reply_lost=st.booleans())
     def end(self, data: st.DataObject, how: Outcome, reply_lost: bool) -> None:
-        """A job dies, and with it the wishes that had joined it."""
+        """A job dies, and with it the jobs that had joined it, unless it was its own deadline."""
         joined = {wish for wishes in self.model.joined.values() for wish in wishes}
         job_id = data.draw(st.sampled_from([job for job in self.model.waiting if job not in joined]))
         known = self.model.waiting[job_id]
@@ -139,8 +139,12 @@ class DeadLetterMachine(RuleBasedStateMachine):
         fields = record_fields(Job(id=job_id, relation=relation, terms=JobTerms(account=known.account)))
         self._do(self.records.admit([Arrival(id=job_id, fields=fields, claim=f"claim-{job_id}")]))
         for _ in range(2 if reply_lost else 1):
-            self._do(self.records.finish([ending]))
-        for wish in (*self.model.joined.pop(job_id, ()), job_id):
+            self._do(self.records.finish([ending], as_stored(EXPIRED, 0.0)))
+        others = self.model.joined.pop(job_id, [])
+        if how is EXPIRED and others:  # its own deadline: the next of them goes on, for the rest too
+            self.model.joined[others[0]] = others[1:]
+            others = []
+        for wish in (*others, job_id):
             ended = self.model.waiting.pop(wish)
             self.model.letters[wish] = Known(ended.relation, ended.account, how, ended.run, ended.redrives)
 
@@ -156,7 +160,7 @@ class DeadLetterMachine(RuleBasedStateMachine):
     ) -> None:
         """Rows of a chunk die; what was no row at all dies of that."""
         chunk_id, terms = self._id(), JobTerms(account=account)
-        unreadable = Unreadable(error_for("BadArguments", None, "no row"))
+        unreadable = Unreadable(error_for("BadArguments", None, "no row"), "[1]")
         rows = [
             unreadable if relation is None else Job(id=f"{chunk_id}:{row}", relation=relation, terms=terms)
             for row, relation in enumerate(relations)

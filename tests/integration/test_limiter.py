@@ -4,8 +4,10 @@ import asyncio
 import itertools
 import time
 
+import pytest
 import redis.asyncio
 
+from worker.onoffice.codes import LONGEST_PAUSE
 from worker.stores.halts import ALL, Halt, HaltedBy, Halts
 from worker.stores.limiter import Grant, Limiter, Limits, Refusal, Refused, Release, Report
 
@@ -171,3 +173,39 @@ async def test_many_places_at_once_are_a_tick_apart_and_within_all_bounds(store:
     slow = await limiter(store, rate=20, in_flight=100).ask("c", 4)
     assert not isinstance(slow, Refused)
     assert len(slow) == 1, "the next one is for whoever asks next"
+
+
+@pytest.mark.parametrize("field", ["free_at", "paused_until"])
+async def test_what_lies_further_ahead_than_it_can_is_put_right_and_nothing_is_given_twice(
+    store: "redis.asyncio.Redis", field: str
+) -> None:
+    """Redis' clock went back an hour."""
+    mine = limiter(store, rate=50)
+    assert isinstance(await ask(mine, "a"), Grant)
+    ahead = int((time.time() + 3600) * 1_000_000)
+    await store.hset("unlinker:limit:default", field, str(ahead))
+    jumped = await ask(mine, "b")
+    assert isinstance(jumped, Refused)
+    assert jumped.why is Refusal.JUMPED
+    place = await ask(mine, "c")
+    assert isinstance(place, Grant)
+    assert 0.3 < place.wait <= 0.5, "what was given before may be used until then"
+
+
+async def test_a_pause_as_long_as_an_api_may_ask_for_is_no_clock_that_went_back(store: "redis.asyncio.Redis") -> None:
+    mine = limiter(store, rate=50)
+    grant = await ask(mine, "a")
+    assert isinstance(grant, Grant)
+    await release(mine, grant, Report.SLOW, pause=LONGEST_PAUSE)
+    answer = await ask(mine, "b")
+    assert isinstance(answer, Refused)
+    assert answer.why is Refusal.WAIT
+
+
+async def test_a_dead_ones_place_of_an_hour_ahead_comes_back(store: "redis.asyncio.Redis") -> None:
+    mine = limiter(store, rate=1000, in_flight=1, lease=0.5)
+    assert isinstance(await ask(mine, "a"), Grant)
+    await store.zadd("unlinker:in-flight:default", {"a:1": (time.time() + 3600) * 1000})
+    assert isinstance(await ask(mine, "b"), Refused)
+    await asyncio.sleep(0.6)
+    assert isinstance(await ask(mine, "c"), Grant)

@@ -364,6 +364,7 @@ async def test_a_night_waits_while_another_run_has_the_account(office: Office) -
     client = office.parts.doors.client
     client.set(keys.run_slot("default"), "r1")
     client.sadd(keys.RUNS_OPEN, "r1")
+    client.hset(keys.run("r1"), "state", "running")
     office.write(mode="plan")
     night = await office.now()
     assert (night.status, night.why, night.attempts) == (NightStatus.PLANNING, "run r1 has the account", 0)

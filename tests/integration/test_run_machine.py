@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections import Counter
 from typing import Any
 
 import redis
@@ -19,7 +20,7 @@ from worker.stores.records import Arrival, Intent, Records, Retention, chunk_fie
 from worker.stores.rows import RowEnding, Rows, RowsIntention
 from worker.stores.run_feed import LEAST_AHEAD, Look, RunFeed
 from worker.stores.runs import Runs, RunTerms
-from worker.unlinking.chunk import Chunk
+from worker.unlinking.chunk import Chunk, RowState, outcome_of
 from worker.unlinking.job import Job
 from worker.unlinking.outcome import CANCELLED, Evidence, Kind, Outcome, dead
 from worker.unlinking.runs import Layout, RunState, Steering
@@ -120,7 +121,8 @@ class RunMachine(RuleBasedStateMachine):
         if not left:
             return
         held = self.state
-        (intent,) = self._do(self.rows.intend([RowsIntention(chunk, arrival.claim, tuple(left))]))
+        (answer,) = self._do(self.rows.intend([RowsIntention(chunk, arrival.claim, tuple(left))]))
+        intent = answer.intent
         if intent is Intent.CANCELLED:
             self._finish(chunk, left, CANCELLED)
         if intent is not Intent.GO:
@@ -228,3 +230,45 @@ def test_no_more_is_fed_than_the_workers_get_through(redis_url: str) -> None:
     asyncio.run(feed())
     assert client.llen("bulk") == LEAST_AHEAD // 500
     client.close()
+
+
+def test_a_row_that_its_chunks_former_holder_has_ended_is_neither_sent_nor_counted_again(redis_url: str) -> None:
+    """Its answer came after the chunk had been taken over, and its rows had been read."""
+    RunMachine.url = redis_url
+    machine = RunMachine()
+    machine.feed(0)
+    message: Any = machine.sync.rpop("bulk")
+    chunk = _chunk(message)
+    machine._do(machine.records.admit([Arrival(id=chunk.id, fields=chunk_fields(chunk), claim="new")]))
+    machine._finish(chunk, [1], UNLINKED)
+    (answer,) = machine._do(machine.rows.intend([RowsIntention(chunk, "new", (0, 1, 2))]))
+    assert (answer.intent, answer.ended) == (Intent.GO, frozenset({1}))
+    assert machine._do(machine.rows.states([chunk])) == [b"sus"]
+    machine._finish(chunk, [0, 1, 2], DEAD)
+    machine.counters_bytes_and_letters_agree()
+    (answer,) = machine._do(machine.rows.intend([RowsIntention(chunk, "new", (0, 1, 2))]))
+    assert answer.ended == {0, 1, 2}
+    machine.teardown()
+
+
+def test_a_run_that_is_started_counts_every_state_that_its_rows_may_have(redis_url: str) -> None:
+    """As after Redis has lost its data: the rows got their bytes while nobody knew the run."""
+    with redis.Redis.from_url(redis_url) as client:
+        finals = [state for state in RowState if state.is_final]
+        runs = Runs(client)
+        terms = RunTerms(
+            id="r",
+            account="default",
+            action="unlink",
+            layout=Layout(len(finals) + 2, 0),
+            max_failure_rate=0.5,
+            by="x",
+            because="y",
+        )
+        list(runs.load(terms, (["calendar:address", 1, row + 1] for row in range(terms.layout.rows))))
+        client.set(keys.rows("r.0"), b"\0s" + b"".join(state.value for state in finals))
+        assert runs.open(terms) == "started"
+        run = runs.get("r")
+        assert run is not None
+        wanted = Counter(str(outcome_of(state).outcome) for state in finals)
+        assert {name: count for name, count in run.counts.items() if count} == wanted

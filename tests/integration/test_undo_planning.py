@@ -40,7 +40,8 @@ class Scribe:
         self._add(at, kept=json.dumps({job_id: status}))
 
     def ended(self, at: float, job_id: str, outcome: str = "unlinked") -> None:
-        self._add(at, end=outcome, fields=json.dumps({"evidence": "answered", "proven": True, "by": "us"}), ids=job_id)
+        fields = json.dumps({"evidence": "answered", "proven": True, "by": "us"})
+        self._add(at, end=outcome, fields=fields, ids=json.dumps([job_id]))
 
     def ended_row(self, at: float, chunk_id: str, byte: str) -> None:
         self._add(at, chunk=chunk_id, spans=f"0,1,{byte},a")

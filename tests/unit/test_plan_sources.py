@@ -162,6 +162,11 @@ def test_every_fault_of_a_row_is_named(tmp_path: Path) -> None:
     assert [fault.field for fault in bad[0].faults] == list(NEEDED)
 
 
+def test_a_row_of_another_width_is_kept(tmp_path: Path) -> None:
+    _, bad, _ = read(written(tmp_path, f"{HEADER}calendar:address,0014\n"))
+    assert [fault.value for fault in bad[0].faults] == ['["calendar:address", "0014"]']
+
+
 def test_a_read_only_type_is_no_bad_row(tmp_path: Path) -> None:
     """It is known, and the plan says that it is refused."""
     assert relations(written(tmp_path, f"{HEADER}user:messengerUser:is,1,2\n")) == [

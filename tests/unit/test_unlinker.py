@@ -17,10 +17,10 @@ from worker.onoffice.errors import (
 from worker.onoffice.protocol import DELETE, Action
 from worker.onoffice.replies import Answer, Missing, Reply
 from worker.unlinking.attribution import NOTHING, Known
-from worker.unlinking.decisions import Ask, End, Park, Snooze, Ticket
+from worker.unlinking.decisions import Again, Ask, End, Park, Snooze, Ticket
 from worker.unlinking.job import Job, Relation
 from worker.unlinking.judging import Policy
-from worker.unlinking.outcome import CANCELLED, EXPIRED, Outcome
+from worker.unlinking.outcome import CANCELLED, EXPIRED, Kind, Outcome
 from worker.unlinking.unlinker import Unlinker
 
 KIND = "estate:address:owner"
@@ -218,7 +218,8 @@ def test_a_job_given_up_is_looked_at_if_a_request_may_have_done_its_work(how: Ou
     (outcome,) = unlink(gone, [replace(doubt, give_up=how)]).values()
     assert (outcome.kind, outcome.by) == ("unlinked", "unknown")
     (outcome,) = unlink(there, [replace(doubt, give_up=how)]).values()
-    assert (outcome.kind, outcome.by) == (how.kind, "unknown"), "it may still be carried out"
+    kind = Kind.DEAD if how is CANCELLED else how.kind  # nobody may rely on "cancelled"
+    assert (outcome.kind, outcome.by) == (kind, "unknown"), "it may still be carried out"
     assert (gone.sent, there.sent) == ([], [])
 
 
@@ -300,3 +301,10 @@ async def test_what_was_answered_is_known_should_the_batch_be_broken_off() -> No
     unlinker = Unlinker(Script({1, 2}, [(OK, DONE)]), SeenTypes(), Policy(verify_always=True), CLOCK)
     await unlinker.run(tickets(1, 2))
     assert {each.known.success_at for each in unlinker.answered.values() if not isinstance(each, End)} == {CLOCK()}
+
+
+async def test_an_error_about_the_account_says_nothing_of_the_link() -> None:
+    unlinker = Unlinker(Script({1}, [(code(137), NOT_DONE)]), SeenTypes(), Policy(), CLOCK)
+    decision = (await unlinker.run(tickets(1, known=SEEN)))["job-1"]
+    assert isinstance(decision, Again)
+    assert decision.known == SEEN

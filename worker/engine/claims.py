@@ -7,6 +7,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from worker.stores.deliveries import Deliveries
+from worker.stores.refusals import told
 from worker.unlinking.chunk import MAX_ROWS
 
 BULK_AT_ONCE = 8  # messages of the bulk queue; one may hold 500 rows
@@ -102,7 +103,7 @@ class Claims:
             try:
                 await self.flush()
             except RedisError as error:
-                log.warning("acks wait for Redis", error=str(error))
+                log.warning("acks wait for Redis", **told(error))
                 self._to_flush.set()
                 await asyncio.sleep(0.5)
 
@@ -113,7 +114,7 @@ class Claims:
             try:
                 lost = await self.deliveries.renew(sorted(self._held))
             except RedisError as error:
-                log.warning("leases wait for Redis", error=str(error))
+                log.warning("leases wait for Redis", **told(error))
                 continue
             for claim in lost:
                 self.let_go(claim)

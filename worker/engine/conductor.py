@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from worker.engine import envelope
 from worker.stores import keys
 from worker.stores.deliveries import Deliveries
+from worker.stores.refusals import told
 from worker.stores.run_feed import Look, RunFeed
 from worker.stores.runs import Row, RowsMissing, Run
 from worker.unlinking.runs import RunState, chunk_id
@@ -40,7 +41,7 @@ class Conductor:
             try:
                 pause = LOOK_EVERY if await self._round() else IDLE_LOOK
             except RedisError as error:
-                log.warning("bulk runs wait for Redis", error=str(error))
+                log.warning("bulk runs wait for Redis", **told(error))
                 pause = REDIS_PAUSE
             await asyncio.sleep(pause)
 

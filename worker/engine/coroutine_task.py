@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from celery import Task
+from celery import Task, states
+
+from worker.engine.job_request import Cancelled
 
 if TYPE_CHECKING:
     from worker.engine.runtime import Runtime
@@ -35,6 +37,7 @@ class CoroutineTask(Task):
 
     abstract = True
     acks_late = True
+    Request = "worker.engine.job_request:JobRequest"
     stores_own_result = False  # True: the body has the result written together with its outcome
 
     async def body(self, runtime: "Runtime", request: Mapping[str, Any]) -> object:
@@ -46,4 +49,10 @@ class CoroutineTask(Task):
         completion = getattr(self.request, COMPLETION, None)
         if completion is None:
             raise RuntimeError(f"{self.name} runs only on unlinker's own pool; start the worker with `unlinker worker`")
-        return Completion.unwrap(completion)
+        try:
+            return Completion.unwrap(completion)
+        except Cancelled as cancelled:
+            # Celery runs no callbacks of what is ignored; whoever waits for this job's chord would wait for ever
+            failure = cancelled.as_result
+            self.backend.mark_as_failure(self.request.id, failure, request=self.request, state=states.REVOKED)
+            raise

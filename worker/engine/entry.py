@@ -20,6 +20,7 @@ class Left(Enum):
     WAITING = "waiting"  # delayed or parked
     GIVEN_BACK = "given back"  # the worker stops
     ELSEWHERE = "elsewhere"  # it ended before, or another worker has it
+    ENDED = "ended"  # of a row: whoever had its chunk before has written its outcome
 
 
 Settled = Outcome | Left | Mapping[str, object]  # the mapping is a chunk's result
@@ -36,6 +37,8 @@ class Entry:
     chunk: "OpenChunk | None" = None  # whose row it is
     row: int = -1
     request: RequestNote | None = None  # the last request that was sent for it by this process
+    acks: bool = True  # acked with its outcome; False: by Celery, once its callbacks were sent
+    began: float | None = None  # Unix seconds when its request was made up
     _settled: "asyncio.Future[Settled] | None" = None
     _how: Settled | None = None
 

@@ -22,6 +22,7 @@ from worker.onoffice.errors import (
     Throttled,
 )
 from worker.stores.limiter import Grant, Limiter, Refusal, Refused, Release, Report
+from worker.stores.refusals import told
 
 log = structlog.get_logger(__name__)
 FULL_PAUSE = 0.05  # seconds between looks when other workers hold all places in flight
@@ -88,8 +89,10 @@ class Gate:
     async def _pause(self, refused: Refused) -> None:
         if refused.why is Refusal.FULL:
             await self._wait_for_release(FULL_PAUSE)
-        else:
-            await asyncio.sleep(min(refused.wait, LONGEST_PAUSE))
+            return
+        if refused.why is Refusal.JUMPED:
+            log.warning("Redis' clock went back; the limit goes by the new time", seldom=Refusal.JUMPED)
+        await asyncio.sleep(min(refused.wait, LONGEST_PAUSE))
 
     async def _wait_until_due(self, grants: Sequence[Grant]) -> list[Place]:
         """The places, if this process woke up in time to use them."""
@@ -107,7 +110,7 @@ class Gate:
             try:
                 found = await self._asks([None] * wanted)
             except RedisError as error:
-                log.warning("no grant without Redis", error=str(error))
+                log.warning("no grant without Redis", **told(error))
                 await asyncio.sleep(REDIS_PAUSE)
                 continue
             grants = [each for each in found if isinstance(each, Grant)]
@@ -145,7 +148,7 @@ class Gate:
             try:
                 await self._limiter.release(releases)
             except RedisError as error:
-                log.warning("grants end with their leases", error=str(error), count=len(releases))
+                log.warning("grants end with their leases", count=len(releases), **told(error))
             self._released.set()
         self._releasing = None
 
@@ -229,4 +232,4 @@ class Gate:
                 if self._in_use:
                     await self._limiter.renew(sorted(self._in_use))
             except RedisError as error:
-                log.warning("grants wait for Redis", error=str(error))
+                log.warning("grants wait for Redis", **told(error))

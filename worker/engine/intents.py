@@ -37,4 +37,8 @@ class Intents:
             for chunk, rows in chunks.items()
         ]
         words = await insist(lambda: self._rows(wanted))
-        return [(entry, word) for rows, word in zip(chunks.values(), words, strict=True) for entry in rows]
+        return [
+            (entry, Intent.ROW_ENDED if entry.row in word.ended else word.intent)
+            for rows, word in zip(chunks.values(), words, strict=True)
+            for entry in rows
+        ]

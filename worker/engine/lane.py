@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 from redis.exceptions import RedisError
 
-from worker.engine.entry import Entry
+from worker.engine.entry import Entry, Left
 from worker.engine.gate import AccountHalted, Gate, Place
 from worker.engine.granted_api import GrantedApi
 from worker.engine.intents import Intents
@@ -142,6 +142,9 @@ class Lane:
         return entries
 
     def _spawn(self, entries: list[Entry], place: Place) -> None:
+        now = time.time()
+        for entry in entries:
+            entry.began = entry.began or now
         work = self._alone if entries[0].suspect else self._together
         task = asyncio.get_running_loop().create_task(work(entries, place))
         self._sending[task] = entries
@@ -238,7 +241,7 @@ class Lane:
         for entry, intent in await self._parts.intents.store(entries):
             sifted.put(entry, intent)
         for entry in sifted.elsewhere:
-            self._parts.settler.leave(entry)
+            await self._parts.settler.leave(entry)
         await self._parts.settler.park(self.account, sifted.halted)
         self._parts.settler.pause(sifted.paused)
         await self._parts.settler.end(sifted.over)
@@ -246,11 +249,16 @@ class Lane:
 
     def take_waiting(self) -> list[Entry]:
         """Everything that is not on its way; the lane is empty then."""
-        waiting = [*self._singles, *self._bulk]
+        waiting = self.waiting
         self._singles.clear()
         self._bulk.clear()
         self._some.clear()
         return waiting
+
+    @property
+    def waiting(self) -> list[Entry]:
+        """What is not on its way."""
+        return [*self._singles, *self._bulk]
 
     def on_the_wire(self) -> dict["asyncio.Task[None]", list[Entry]]:
         """What is being sent."""
@@ -280,6 +288,8 @@ class Sifted:
                 self._give_up(entry, EXPIRED)
             case Intent.CANCELLED:
                 self._give_up(entry, CANCELLED)
+            case Intent.ROW_ENDED:
+                entry.settle(Left.ENDED)
             case Intent.ENDED | Intent.LOST:
                 self.elsewhere.append(entry)
 

@@ -41,6 +41,7 @@ class OpenChunk:
     closing: Callable[["OpenChunk"], None]
     admitted: Admitted  # what earlier passes left behind
     waiting: dict[int, WaitingRow] = field(default_factory=dict)
+    acks: bool = True  # as of Entry
     left: Left | None = None  # GIVEN_BACK or ELSEWHERE, if that became of any row
     settled: "asyncio.Future[Settled]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _open: int = 0
@@ -49,6 +50,11 @@ class OpenChunk:
     def id(self) -> str:
         """The chunk's id."""
         return self.chunk.id
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is through with this process."""
+        return self.settled.done()
 
     @property
     def account(self) -> str:

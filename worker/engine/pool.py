@@ -6,10 +6,11 @@ and its ack. One finisher, so that Celery's own code never runs on the loop.
 
 import asyncio
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,29 @@ from celery.worker import state
 from kombu.asynchronous import get_event_loop
 
 from worker.engine.coroutine_task import COMPLETION, Completion, CoroutineTask
+from worker.engine.finisher import Finisher
 from worker.engine.runtime import Runtime
 
 START_TIMEOUT = 30.0  # seconds
+STOP_MARGIN = 12.0  # seconds a stop may take longer than its grace: Redis is waited for twice, Celery's tracer once
+CLOSE_TIMEOUT = 30.0  # seconds; a loop that does not answer any more is left to the end of the process
 HUB_TICK = 0.02  # seconds between looks at Celery's hub while the pool is being stopped
+
+
+class Patience:
+    """How long a stop waits. `grace`: seconds for requests on the wire."""
+
+    def __init__(self, grace: float) -> None:
+        self._until = time.monotonic() + grace + STOP_MARGIN
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it goes on now, whatever is not finished."""
+        return time.monotonic() >= self._until
+
+    def shorten(self) -> None:
+        """Somebody is in a hurry."""
+        self._until = min(self._until, time.monotonic() + STOP_MARGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +69,7 @@ class AsyncioPool(BasePool):
         self._idle = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._finisher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finisher")
+        self._finisher = Finisher()
         self._runtime: Runtime = self.app.runtime
         self._thread = threading.Thread(target=self._loop.run_forever, name="asyncio-pool", daemon=True)
         self._thread.start()
@@ -85,7 +105,7 @@ class AsyncioPool(BasePool):
         task = self.app.tasks[name]
         if isinstance(task, CoroutineTask):
             request[COMPLETION] = await self._complete(task, application)
-        await self._loop.run_in_executor(self._finisher, self._finish, application)
+        self._finisher.put(lambda: self._finish(application))
 
     async def _complete(self, task: CoroutineTask, application: _Application) -> Completion:
         try:
@@ -131,15 +151,29 @@ class AsyncioPool(BasePool):
             return
         draining = asyncio.run_coroutine_threadsafe(self._runtime.drain(grace), self._loop)
         hub = get_event_loop()
-        while not (draining.done() and self._is_idle()):
-            _run_queued_acks(hub)
-            time.sleep(HUB_TICK)
+        patience = Patience(self._runtime.options.grace if grace is None else grace)
+
+        def hurry() -> None:
+            patience.shorten()
+            self._runtime.hurry()
+
+        with _second_signal(hurry):
+            while not (draining.done() and self._is_idle()) and not patience.is_over:
+                _run_queued_acks(hub)
+                time.sleep(HUB_TICK)
         _run_queued_acks(hub)
-        draining.result()
-        self._on_loop(self._runtime.close())
+        if draining.done():
+            draining.result()
+        with suppress(TimeoutError):
+            self._on_loop(self._close(), CLOSE_TIMEOUT)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._finisher.shutdown(wait=True)
-        self._thread.join(START_TIMEOUT)
+        self._thread.join(CLOSE_TIMEOUT)
+
+    async def _close(self) -> None:
+        """Whatever Redis does, this ends: bodies that wait for it are given up, and their jobs' leases run out."""
+        for task in self._tasks:
+            task.cancel()
+        await self._runtime.close()
 
     def _is_idle(self) -> bool:
         with self._idle:
@@ -147,6 +181,19 @@ class AsyncioPool(BasePool):
 
     def _get_info(self) -> dict[str, Any]:
         return {**super()._get_info(), "running": self._running}
+
+
+@contextmanager
+def _second_signal(hurry: Callable[[], None]) -> Iterator[None]:
+    """A second SIGTERM, while a warm stop waits, makes it a cold one; Celery hears the first only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: hurry())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _within_soft_limit(work: Coroutine[Any, Any, object], seconds: float | None) -> object:

@@ -17,6 +17,7 @@ from worker.engine.gate import Gate
 from worker.engine.polite_api import PoliteApi, ReadFailed
 from worker.engine.runtime import AccountAccess
 from worker.onoffice.client import Client
+from worker.onoffice.clock import SigningClock
 from worker.onoffice.errors import OnOfficeError
 from worker.onoffice.pages import Condition, Pages, Query, Record
 from worker.onoffice.protocol import harmless_read
@@ -75,7 +76,8 @@ class ReadingDesk:
         limits = Limits(access.requests_per_second, access.max_in_flight, options.lease)
         self._gate = Gate(Limiter(self._store, options.account, limits), limits.lateness)
         self._renewing = asyncio.create_task(self._gate.keep_renewing(options.lease / 3))
-        self._client = Client(self._transport, access.credentials, time.time, self._note_headers)
+        clock = SigningClock(time.time)
+        self._client = Client(self._transport, access.credentials, clock, self._note_headers)
         self._api = PoliteApi(self._client, self._gate, access.actions_per_request, at_once, options.patience)
         self._sightings = StoredSightings(self._store, options.account)
         self._viewer = Viewer(self._api, self._sightings)

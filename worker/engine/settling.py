@@ -6,13 +6,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
 
 from worker.engine.claims import Claims
-from worker.engine.entry import Entry, Left
+from worker.engine.entry import Entry, Left, Settled
 from worker.engine.group_commit import GroupCommit
 from worker.engine.open_chunk import OpenChunk, WaitingRow
 from worker.engine.postponing import next_ticket, why_of
@@ -22,13 +22,14 @@ from worker.stores import keys
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import Halt, HaltedBy, Halts
 from worker.stores.records import Ending, Records, Status, StoredEnd
+from worker.stores.refusals import told
 from worker.stores.rows import RowEnding, Rows
 from worker.unlinking.attempts import as_json, noted
 from worker.unlinking.attribution import NOTHING
 from worker.unlinking.chunk import tally
 from worker.unlinking.decisions import Decision, End, Park, Ticket
 from worker.unlinking.job import Job
-from worker.unlinking.outcome import Outcome, attributed
+from worker.unlinking.outcome import EXPIRED, Outcome, attributed
 
 log = structlog.get_logger(__name__)
 SURPLUS = "its account has more at hand than it may send; other accounts go first"
@@ -56,7 +57,7 @@ class Settler:
         self._records = books.records
         self._rows = books.rows
         self._halts = books.halts
-        self._finish = GroupCommit(books.records.finish, ENDINGS_AT_ONCE)
+        self._finish = GroupCommit(self._finish_now, ENDINGS_AT_ONCE)
         self._finish_rows = GroupCommit(books.rows.finish, ROWS_AT_ONCE)
         self._claims = claims
         self._random = random
@@ -66,8 +67,19 @@ class Settler:
     def _deliveries(self) -> Deliveries:
         return self._claims.deliveries
 
+    async def _finish_now(self, endings: Sequence[Ending]) -> Sequence[tuple[bool, str]]:
+        return await self._records.finish(endings, as_stored(EXPIRED, time.time()))
+
+    async def stored_end(self, job_id: str) -> Settled | None:
+        """How a job has ended, as its record tells; None if it has not."""
+        end = await insist(lambda: self._records.end_of(job_id))
+        return None if end is None else as_settled(*end)
+
     async def end(self, endings: Sequence[tuple[Entry, Outcome]]) -> None:
-        """Write outcomes, once and for all, in one round trip, however long Redis is away; only then the ack."""
+        """Write outcomes, once and for all, in one round trip, however long Redis is away; only then the ack.
+
+        What was ended before stands, and is what its callbacks are told.
+        """
         endings = [(entry, _with_by(entry, how)) for entry, how in endings]
         rows = [
             RowEnding(e.chunk.chunk, e.row, e.ticket.job, how, _history(e, how))
@@ -75,34 +87,40 @@ class Settler:
             if e.chunk is not None
         ]
         await self.end_rows(rows)
-        await self._end_jobs([(entry, how) for entry, how in endings if entry.chunk is None])
+        stands = await self._end_jobs([(entry, how) for entry, how in endings if entry.chunk is None])
         for entry, outcome in endings:
-            entry.settle(outcome)
+            entry.settle(stands.get(entry.id, outcome) if entry.chunk is None else outcome)
 
     async def end_rows(self, endings: Sequence[RowEnding]) -> None:
         """The same for rows of chunks; the chunk is acked when it has no open row."""
         if endings:
             await insist(lambda: self._finish_rows(endings))
 
-    async def _end_jobs(self, endings: Sequence[tuple[Entry, Outcome]]) -> None:
+    async def _end_jobs(self, endings: Sequence[tuple[Entry, Outcome]]) -> dict[str, Settled]:
+        """Ends that stand instead, of jobs that had ended before and whose callbacks are still to be sent."""
         if not endings:
-            return
+            return {}
         now = time.time()
         alike = {outcome for _, outcome in endings}  # most jobs of a batch end alike
         ends = {outcome: as_stored(outcome, now) for outcome in alike}
         wanted = [
-            Ending(entry.id, _relation_key(entry.ticket.job), ends[outcome], entry.claim, _history(entry, outcome))
+            Ending(entry.id, _relation_key(entry.ticket.job), ends[outcome], _to_ack(entry), _history(entry, outcome))
             for entry, outcome in endings
         ]
-        await self._write(wanted)
+        written = await self._write(wanted)
+        before = [entry.id for (entry, _), is_ours in zip(endings, written, strict=True) if not (is_ours or entry.acks)]
+        stands = {job_id: await self.stored_end(job_id) for job_id in before}
+        return {job_id: end for job_id, end in stands.items() if end is not None}
 
-    async def _write(self, endings: Sequence[Ending]) -> None:
-        await insist(lambda: self._finish(endings))
+    async def _write(self, endings: Sequence[Ending]) -> list[bool]:
+        """Whether each was ended by this."""
+        written = await insist(lambda: self._finish(endings))
         for ending in endings:
             if self._records.acks:
                 self._claims.let_go(ending.claim)
             else:
                 self._claims.done(ending.claim)
+        return [is_ours for is_ours, _ in written]
 
     async def end_whole(self, held: Entry | OpenChunk, outcome: Outcome) -> None:
         """End a job, or a chunk as a whole: one that cannot be read, is poison, or was revoked."""
@@ -112,7 +130,7 @@ class Settler:
         (states,) = await insist(lambda: self._rows.states([held.chunk]))
         how = outcome if held.chunk.restore else attributed(outcome, NOTHING)
         await self.end_rows([RowEnding(held.chunk, row, job, how) for row, job in held.without_outcome(states)])
-        await self._write([Ending(held.id, "", as_stored(outcome, time.time()), held.claim)])
+        await self._write([Ending(held.id, "", as_stored(outcome, time.time()), _to_ack(held))])
         held.settle(outcome)
 
     def close_soon(self, chunk: OpenChunk) -> None:
@@ -127,17 +145,20 @@ class Settler:
 
     async def _close(self, chunk: OpenChunk) -> None:
         if chunk.left is Left.ELSEWHERE:
-            self._claims.done(chunk.claim)
-            chunk.settle(Left.ELSEWHERE)
+            await self._leave_behind(chunk)
         elif chunk.left is Left.GIVEN_BACK:
             await insist(lambda: self._give_chunk_back(chunk))
         elif chunk.waiting:
             await insist(lambda: self._let_chunk_wait(chunk))
         else:
             (states,) = await insist(lambda: self._rows.states([chunk.chunk]))
+            if chunk.without_outcome(states):  # Redis has lost the ends of some rows; their chunk may come again
+                self._claims.done(chunk.claim)
+                chunk.settle(Left.ELSEWHERE)
+                return
             result = {"outcome": "done", **tally(states), "run": chunk.chunk.run}
             end = chunk_as_stored(result, time.time())
-            await self._write([Ending(chunk.id, "", end, chunk.claim)])
+            await self._write([Ending(chunk.id, "", end, _to_ack(chunk))])
             chunk.settle(result)
 
     async def _give_chunk_back(self, chunk: OpenChunk) -> None:
@@ -149,8 +170,7 @@ class Settler:
     async def _let_chunk_wait(self, chunk: OpenChunk) -> None:
         waiting = chunk.waiting_json()
         if not await self._records.defer_chunk(chunk.id, chunk.claim, chunk.status, chunk.why, waiting):
-            self._claims.done(chunk.claim)
-            chunk.settle(Left.ELSEWHERE)
+            await self._leave_behind(chunk)
             return
         if chunk.waits_with_run:
             await self._deliveries.park_with_run(chunk.claim, chunk.chunk.run)
@@ -159,11 +179,19 @@ class Settler:
             await self._move(chunk.claim, chunk.status, chunk.account, chunk.seconds)
         chunk.settle(Left.WAITING)
 
-    def leave(self, entry: Entry) -> None:
+    async def leave(self, entry: Entry) -> None:
         """The job ended before, or another worker has it: this copy is acked."""
         if entry.chunk is None:
-            self._claims.done(entry.claim)
-        entry.settle(Left.ELSEWHERE)
+            await self._leave_behind(entry)
+        else:
+            entry.settle(Left.ELSEWHERE)
+
+    async def _leave_behind(self, held: Entry | OpenChunk) -> None:
+        """Celery has to send the callbacks of one that has ended, and acks it then."""
+        end = None if held.acks else await self.stored_end(held.id)
+        if end is None:
+            self._claims.done(held.claim)
+        held.settle(Left.ELSEWHERE if end is None else end)
 
     async def carry_out(self, account: str, decisions: Sequence[tuple[Entry, Decision]]) -> None:
         """One decision per job of one account."""
@@ -200,7 +228,7 @@ class Settler:
             entry.settle(Left.WAITING)
             return
         if not await self._records.defer(entry.claim, status, ticket, why_of(decision)):
-            self.leave(entry)
+            await self.leave(entry)
             return
         await self._move(entry.claim, status, account, seconds)
         entry.settle(Left.WAITING)
@@ -272,6 +300,11 @@ def _history(entry: Entry, outcome: Outcome) -> str:
     return "" if outcome.succeeded else as_json(noted(entry.ticket, End(outcome), entry.request).history)
 
 
+def _to_ack(held: Entry | OpenChunk) -> str:
+    """The claim that is acked together with the outcome; "" if Celery acks it."""
+    return held.claim if held.acks else ""
+
+
 def _relation_key(job: Job) -> str:
     relation = job.relation
     return keys.relation(job.account, relation.relationtype, relation.parentid, relation.childid)
@@ -288,11 +321,17 @@ def as_stored(outcome: Outcome, now: float) -> StoredEnd:
     return StoredEnd(str(outcome.kind), evidence, json.dumps(celery_result(outcome, now)))
 
 
+def as_settled(outcome: str, evidence: str) -> Settled:
+    """Read what `as_stored` and `chunk_as_stored` wrote."""
+    fields: dict[str, Any] = json.loads(evidence)
+    return fields if outcome == "done" else Outcome.from_evidence(outcome, fields)
+
+
 async def insist(step: Callable[[], Awaitable[T]]) -> T:
     """Do a step that Redis must hear, however long it is away; only the end of the process ends it."""
     while True:
         try:
             return await step()
         except RedisError as error:
-            log.warning("an outcome waits for Redis", error=str(error))
+            log.warning("an outcome waits for Redis", **told(error))
             await asyncio.sleep(REDIS_PAUSE)

@@ -12,12 +12,20 @@ It touches private names of kombu 5.7; `check_fit` refuses to start on one that 
 from typing import Any, Protocol
 
 import kombu
+import structlog
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from redis.exceptions import RedisError
 
 from worker.engine.inbox import Inbox
+from worker.stores.refusals import told
 
+log = structlog.get_logger(__name__)
 SUPPORTED_KOMBU = "5.7."
+PROBE = "unlinker:probe-of-writes"
+REMOTE_CONTROL = "celery.pidbox"
+PATIENCE = 5.0  # seconds
+BINDINGS = ("_kombu.binding.", "_kombu.binding_permanent.")  # where kombu keeps which queues there are
 
 
 class Post(Protocol):
@@ -111,10 +119,37 @@ class Channel(kombu_redis.Channel):
         return 0
 
 
+def _try_what_is_needed(client: Any, remote_control: str) -> None:
+    """Raises RedisError for whatever Redis would refuse Celery's consumer. Nothing is changed by it."""
+    client.set(PROBE, 1, xx=True, px=1)  # it writes nothing, since nobody makes the key
+    for prefix in BINDINGS:
+        client.srem(prefix + PROBE, "")
+    with client.pubsub() as listening:
+        listening.psubscribe(remote_control)
+        listening.get_message(timeout=PATIENCE)
+
+
 class Transport(kombu_redis.Transport):
     """Hands the inbox's letters to Celery's consumer."""
 
     Channel = Channel
+    # kombu takes what Redis refuses (a full disk or memory, a replica) for an error of the channel, of which the worker
+    # dies; here it is one of the connection: Celery's consumer tries again with growing pauses, for ever
+    connection_errors = (*kombu_redis.Transport.connection_errors, RedisError)
+    recoverable_connection_errors = connection_errors
+
+    def establish_connection(self) -> Any:
+        """As kombu's, and a refusal shows here, where Celery pauses before it tries again, rather than later."""
+        connection = super().establish_connection()
+        channel = self._avail_channels[-1]
+        try:
+            with channel.conn_or_acquire() as client:
+                _try_what_is_needed(client, channel.keyprefix_fanout + REMOTE_CONTROL)
+        except RedisError as error:
+            self.close_connection(connection)
+            log.warning("remote control waits for Redis", **told(error))
+            raise
+        return connection
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Called by Celery for every new connection; the inbox goes to the newest."""

@@ -20,6 +20,7 @@ from worker.onoffice.protocol import harmless_read
 from worker.onoffice.replies import Answer
 from worker.stores.deliveries import Deliveries
 from worker.stores.halts import ALL, Halt, HaltedBy, Halts
+from worker.stores.refusals import told
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY = 0.5  # seconds
@@ -59,7 +60,7 @@ class Watch:
             try:
                 await self._look()
             except RedisError as error:
-                log.warning("the watch waits for Redis", error=str(error))
+                log.warning("the watch waits for Redis", **told(error))
             await asyncio.sleep(LOOK_EVERY)
 
     async def _look(self) -> None:
@@ -89,7 +90,7 @@ class Watch:
             try:
                 await self._feed()
             except RedisError as error:
-                log.warning("parked jobs wait for Redis", error=str(error))
+                log.warning("parked jobs wait for Redis", **told(error))
                 await asyncio.sleep(LOOK_EVERY)
 
     async def _feed(self) -> None:

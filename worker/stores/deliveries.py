@@ -10,6 +10,9 @@ from worker.stores.scripts import run as run_script
 
 ACK_CHUNK = 1000  # Lua's unpack has a bound
 MAX_MESSAGE_BYTES = 1024 * 1024  # no job of ours comes near; what is larger could drown a worker
+CUT = b"unlinker cut this: it had "  # what a message begins with of which only both ends are left
+MOST_REJECTED = 1000  # messages that were no jobs are kept
+MOST_REJECTED_BYTES = 16 * 1024 * 1024  # of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,29 +28,37 @@ class Claimed:
 class Deliveries:
     """The broker's side of the queue."""
 
-    def __init__(self, client: AsyncRedis, owner: str, lease_seconds: float) -> None:
+    def __init__(self, client: AsyncRedis, owner: str, lease_seconds: float, reads: int = 1) -> None:
+        """`reads`: the newest version of payloads that this process reads."""
         self._client = client
+        self._reads = reads
         self._owner = owner
         self._lease_ms = int(lease_seconds * 1000)
 
-    async def claim(self, count: int, bulk: int) -> list[Claimed]:
-        """Up to `count` messages, `bulk` of them from the bulk queue: abandoned, due, then the queues in order."""
-        names = [keys.CLAIMED, keys.LEASES, keys.CLAIM_NUMBER, keys.DELAYED, keys.JUNK, *keys.CLAIM_ORDER]
-        arguments: list[Word] = [self._owner, self._lease_ms, count, MAX_MESSAGE_BYTES, bulk]
+    async def claim(self, count: int, bulk: int, queues: Sequence[str]) -> list[Claimed]:
+        """Up to `count` messages, `bulk` of them from the bulk queue: abandoned, due, then these queues in order."""
+        lists = keys.lists_of(queues)
+        names = [keys.CLAIMED, keys.LEASES, keys.CLAIM_NUMBER, keys.DELAYED, keys.NEWER, *lists]
+        arguments: list[Word] = [self._owner, self._lease_ms, count, MAX_MESSAGE_BYTES, bulk, self._reads, CUT]
         rows = await run_script(self._client, Call("claim", names, arguments))
         return [
             Claimed(claim.decode(), message, origin.decode(), keys.queue_of(name.decode()))
             for claim, message, origin, name in rows
         ]
 
+    async def alive(self, claims: Sequence[str]) -> list[bool]:
+        """Whether each of these claims is still held."""
+        found: Any = await self._client.hmget(keys.CLAIMED, list(claims)) if claims else []
+        return [entry is not None for entry in found]
+
     async def now(self) -> float:
         """Unix seconds on the server's clock."""
         seconds, micros = await self._client.time()
         return float(seconds + micros / 1e6)
 
-    async def wait_for_message(self, seconds: float) -> None:
-        """Return when the first queue holds a message, at the latest after `seconds`. Nothing leaves the list."""
-        first = keys.CLAIM_ORDER[0]
+    async def wait_for_message(self, queue: str, seconds: float) -> None:
+        """Return when the queue holds a message, at the latest after `seconds`. Nothing leaves the list."""
+        first = keys.queue_list(queue)
         # redis-py's stubs allow whole seconds only
         await self._client.blmove(first, first, seconds, "RIGHT", "RIGHT")  # type: ignore[arg-type]  # see above
 
@@ -119,9 +130,16 @@ class Deliveries:
         """How many messages of each account are parked."""
         return {account: int(await self._client.llen(keys.parked(account))) for account in accounts}
 
-    async def put_aside(self, claim: str, why: str) -> None:
-        """Keep a message that is none for us, with the reason."""
-        await run_script(self._client, Call("put_aside", [keys.CLAIMED, keys.LEASES, keys.JUNK], [claim, why]))
+    async def reject(self, claim: str, why: str, *, job_id: str = "", task: str = "", cut: bool = False) -> None:
+        """Keep a message that is no job, with the reason."""
+        names = [keys.CLAIMED, keys.LEASES, keys.REJECTED, keys.REJECTED_TOTALS]
+        arguments: list[Word] = [claim, MOST_REJECTED, MOST_REJECTED_BYTES, why, job_id, task, int(cut)]
+        await run_script(self._client, Call("reject", names, arguments))
+
+    async def leave_to_newer(self, claim: str, version: int) -> None:
+        """Let a message wait for a worker that reads this version of payloads."""
+        names = [keys.CLAIMED, keys.LEASES, keys.NEWER]
+        await run_script(self._client, Call("leave_to_newer", names, [claim, version]))
 
     async def count_death(self, task_id: str) -> int:
         """Note that a worker died with a task that has no record; returns how many did."""

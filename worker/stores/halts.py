@@ -63,4 +63,9 @@ class Halts:
 
     async def may_probe(self, account: str, seconds: float) -> bool:
         """Whether this worker is the one to probe the account; nobody else is for `seconds`."""
-        return bool(await self._client.set(keys.probe(account), 1, nx=True, px=int(seconds * 1000)))
+        name, ms = keys.probe(account), int(seconds * 1000)
+        if await self._client.set(name, 1, nx=True, px=ms):
+            return True
+        if await self._client.pttl(name) > ms:  # Redis' clock went back; the probe is over
+            await self._client.pexpire(name, ms)
+        return False

@@ -28,8 +28,19 @@ SHOWN = (
     "sent_at",
     "ended_at",
     "not_after",
+    "sent",
 )
-LINKS = ("replay_of", "replays", "redrives", "replayed_as", "replayed_at", "discarded_at", "dropped_at")
+LINKS = (
+    "reused_of",
+    "reused_by",
+    "replay_of",
+    "replays",
+    "redrives",
+    "replayed_as",
+    "replayed_at",
+    "discarded_at",
+    "dropped_at",
+)
 
 
 def job_document(job_id: str, record: Mapping[str, str], status: str) -> dict[str, object]:

@@ -45,12 +45,12 @@ class Deed:
             "outcome": ended and ended.outcome,
             "evidence": ended and ended.evidence,
             "proven": ended.proven if ended else None,
-            "by": ended and ended.by,
             "confirmation": self.confirmation,
             "requested_by": intended.requested_by,
             "reason": intended.reason,
             "run": intended.run,
             "row": intended.row,
+            "by": ended and ended.by,
         }
 
 
@@ -75,7 +75,7 @@ class Wanted:
         """Whether an intent is meant; the times are looked at elsewhere."""
         relation = intended.relation
         return (
-            (self.job is None or self.job in (intended.id, intended.id.rpartition(":")[0]))
+            self.job in (None, intended.id, intended.chunk)
             and self.run in (None, intended.run)
             and self.account in (None, intended.account)
             and self.relationtype in (None, relation.relationtype)

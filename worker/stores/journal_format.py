@@ -6,7 +6,7 @@ An entry is one of
            [run, row] of those that a run had asked for before their dead letters were replayed
     rows   rows of one chunk about to be sent: compressed JSON, [chunk id, account, requested_by, reason, run, first row
            of the chunk, 1 if they are to be restored, [[row, relationtype, parentid, childid], ...]]
-    end    how jobs ended: `fields` as JSON (Outcome.as_evidence), `ids` separated by spaces
+    end    how jobs ended: `fields` as JSON (Outcome.as_evidence), `ids` as a JSON list
     spans  how rows of a `chunk` ended: "first row,how many,byte,evidence;..."
     kept   what was saved before links were deleted: JSON, job id -> confirmation status
 Its id is the time, in ms on the server's clock.
@@ -37,6 +37,7 @@ class Intended:
     reason: str | None = None
     run: str | None = None
     row: int | None = None  # within the run
+    chunk: str | None = None  # of a row: its chunk's id
     restore: bool = False
 
 
@@ -156,6 +157,7 @@ def _rows(at: float, packed: bytes) -> Iterable[Event]:
             reason=why,
             run=run,
             row=first_row + row,
+            chunk=chunk_id,
             restore=bool(restore),
         )
 
@@ -163,7 +165,7 @@ def _rows(at: float, packed: bytes) -> Iterable[Event]:
 def _ends(at: float, fields: Mapping[bytes, bytes]) -> Iterable[Event]:
     details = json.loads(fields[b"fields"])
     told = {name: details.pop(name) for name in ("evidence", "proven", "by") if name in details}
-    for job_id in fields[b"ids"].decode().split():
+    for job_id in json.loads(fields[b"ids"]):
         yield Ended(id=job_id, at=at, outcome=fields[b"end"].decode(), details=details, **told)
 
 

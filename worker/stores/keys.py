@@ -4,6 +4,8 @@ The queues are plain lists as any Celery app on Redis writes them, without a pre
 names of our own: another Celery app on the same Redis sweeps `unacked` with its own time-out, and would sweep ours.
 """
 
+from collections.abc import Iterable
+
 NOTHING = "-"  # where a script expects a key and there is none
 
 # in the order of claiming; control is rare and must not wait behind a million rows of bulk
@@ -17,9 +19,14 @@ LEASES = "unlinker:leases"  # sorted set: claim -> end of the lease, Redis ms
 CLAIM_NUMBER = "unlinker:claim-number"  # counter
 DELAYED = "unlinker:delayed"  # sorted set: list, line feed, message -> due, Redis ms
 PARKING = "unlinker:parking"  # set: accounts with parked messages
-JUNK = "unlinker:junk"  # list of JSON: what was no message for us, and why
+CLOCK = "unlinker:clock"  # string: the latest time that was seen on this server, ms; see lua/clock.lua
+NEWER = "unlinker:newer"  # sorted set: list, line feed, message -> version of its payload, which a newer worker reads
+REJECTED = "unlinker:rejected"  # stream: messages that were no jobs, with why
+REJECTED_TOTALS = "unlinker:rejected:totals"  # hash: bytes that are kept; how many came, and what became of them
 
 # the server of the records
+ONE_SERVER = "unlinker:one-server"  # string: a random name of this server, by which two addresses are known as one
+FERRY = "unlinker:ferry"  # string with a time to live: the worker that carries messages to another broker
 DEAD = "unlinker:dead"  # sorted set: job id -> serial number; its index is told in lua/dead_index.lua
 DEAD_TOTALS = "unlinker:dead:totals"  # hash: dimension=value -> how many dead letters
 JOURNAL = "unlinker:journal"  # stream: what was deleted, from the intent on; see journal_format.py
@@ -37,11 +44,13 @@ NIGHTS_OPEN = "unlinker:nights:open"  # hash: policy -> its night that is not ov
 NIGHTS_HANDLED = "unlinker:nights:handled"  # hash: policy -> JSON: its schedule, and the last slot that was dealt with
 NIGHTS_POLICIES = "unlinker:nights:policies"  # set: policies that have nights
 SCHEDULER_PREFIX = "unlinker:scheduler:"  # of redbeat's keys
+SCHEDULER_LOCK = SCHEDULER_PREFIX + "lock"
 HALTS = "unlinker:halts"  # hash: account (or `*` for all) -> JSON: why, code, since, by
 RESULT_PREFIX = "celery-task-meta-"  # where Celery's Redis backend looks for results
 JOB_PREFIX = "unlinker:job:"
-WISHES_PREFIX = "unlinker:wishes:"
+GROUP_PREFIX = "unlinker:joined:"  # list: ids of jobs for one relation; the first runs for all; see lua/joined.lua
 OPEN_PREFIX = "unlinker:open:"
+REVOKED_STAMPS = "unlinker:revoked:stamps"  # sorted set: JSON of [header, value] -> when it was revoked, Redis ms
 
 
 def queue_list(queue: str, priority: int = 0) -> str:
@@ -55,12 +64,27 @@ def queue_of(name: str) -> str:
     return name.split(PRIORITY_SEPARATOR, 1)[0]
 
 
-CLAIM_ORDER = tuple(queue_list(queue, step) for queue in QUEUES for step in PRIORITY_STEPS)
+def lists_of(queues: Iterable[str]) -> tuple[str, ...]:
+    """All lists of these queues, in the order of claiming."""
+    return tuple(queue_list(queue, step) for queue in queues for step in PRIORITY_STEPS)
+
+
+CLAIM_ORDER = lists_of(QUEUES)
+
+
+def ferried(name: str) -> str:
+    """Set: digests of the messages that were last carried into a queue's list from the records' server."""
+    return f"unlinker:ferried:{name}"
 
 
 def parked(account: str) -> str:
     """List of parked messages of one account, each with the list it came from."""
     return f"unlinker:parked:{account}"
+
+
+def worker_name(name: str) -> str:
+    """String with a time to live: the living worker that has this name of Celery's."""
+    return f"unlinker:worker:{name}"
 
 
 def probe(account: str) -> str:
@@ -130,7 +154,7 @@ def relation(account: str, relationtype: str, parentid: int, childid: int) -> st
 
 
 def open_relation(account: str, relationtype: str, parentid: int, childid: int) -> str:
-    """String: id of the job that waits for this relation; later wishes join it."""
+    """String: id of the job that waits for this relation; later jobs join it."""
     return OPEN_PREFIX + relation(account, relationtype, parentid, childid)
 
 

@@ -161,6 +161,8 @@ class Letter:
             "row": _number(record.get("row")),
             "requested_by": record.get("requested_by"),
             "wish_reason": record.get("reason"),
+            "sent": record.get("sent"),
+            "reused_of": record.get("reused_of"),
             "first_seen": _seconds(record.get("first_seen")),
             "deaths": _number(record.get("deaths")) or 0,
             "replay_of": record.get("replay_of"),

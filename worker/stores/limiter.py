@@ -17,6 +17,7 @@ class Refusal(StrEnum):
     HALTED = "halted"
     FULL = "full"  # as many requests in flight as allowed
     WAIT = "wait"  # the next free place is too far away to reserve it
+    JUMPED = "jumped"  # Redis' clock went back; what was noted is put right
 
 
 class Report(StrEnum):

@@ -17,7 +17,7 @@ from worker.stores.scripts import Call, Word, run_now
 from worker.unlinking.truth import OpenJob
 
 AT_ONCE = 500  # records looked at in one round trip
-FIELDS = ("account", "status", "outcome", "carries", "deadline", "first_seen", "not_after", "claim", "joined", "rows")
+FIELDS = ("account", "status", "outcome", "deadline", "first_seen", "not_after", "claim", "joined", "rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,12 @@ class LostJobs:
         open_ = [
             (name, fields)
             for name, fields in zip(names, self._read(names), strict=True)
-            if fields["account"] == account and fields["status"] and (fields["outcome"] is None or fields["carries"])
+            if fields["account"] == account and fields["status"] and fields["outcome"] is None
         ]
         held = self._held([fields["claim"] for _, fields in open_])
-        joined = self._read([keys.job(fields["joined"] or "") for _, fields in open_])
-        for (name, fields), is_held, first in zip(open_, held, joined, strict=True):
-            answered = bool(fields["joined"]) and first["status"] is not None and first["outcome"] is None
-            waits = answered or (halted and fields["status"] == Status.PARKED)
+        joined = self._have_groups([fields["joined"] for _, fields in open_])
+        for (name, fields), is_held, is_joined in zip(open_, held, joined, strict=True):
+            waits = is_joined or (halted and fields["status"] == Status.PARKED)
             job = OpenJob(id=name.removeprefix(keys.JOB_PREFIX), deadline=_deadline(fields), held=is_held, waits=waits)
             yield Candidate(job, account, is_chunk=fields["rows"] is not None)
 
@@ -68,6 +67,13 @@ class LostJobs:
         stored: list[Any] = pipeline.execute() if names else []
         texts = [[None if value is None else value.decode(errors="replace") for value in values] for values in stored]
         return [dict(zip(FIELDS, values, strict=True)) for values in texts]
+
+    def _have_groups(self, groups: Sequence[str | None]) -> list[bool]:
+        """Whether each job waits for another one, which is looked at by itself."""
+        pipeline = self._records.pipeline(transaction=False)
+        for group in groups:
+            pipeline.exists(keys.GROUP_PREFIX + (group or ""))
+        return [bool(each) for each in pipeline.execute()] if groups else []
 
     def _held(self, claims: Sequence[str | None]) -> list[bool]:
         pipeline = self._queue.pipeline(transaction=False)

@@ -10,7 +10,7 @@ The scripts in lua/ carry the moves out; MOVES below is what the tests hold them
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +21,7 @@ from worker.unlinking.attempts import as_json, from_json
 from worker.unlinking.attribution import NOTHING, Known, pack, unpack
 from worker.unlinking.chunk import Chunk
 from worker.unlinking.decisions import Attempt, Ticket
+from worker.unlinking.fingerprint import of_chunk, of_job
 from worker.unlinking.job import Job, JobTerms, Relation
 
 Fields = dict[str, str | int | float]
@@ -55,7 +56,9 @@ class Admission(StrEnum):
 
     RUN = "run"
     ENDED = "ended"  # it has its outcome; ack
+    REUSED = "reused"  # its id names another job, see `first`
     DUPLICATE = "duplicate"  # another living claim holds the same job; ack this copy
+    JOINED = "joined"  # another job waits for the same relation; ack, the record keeps the message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,8 @@ class Admitted:
     waiting: str = ""  # of a chunk: what the rows that wait must know, as JSON
     deadline: float | None = None  # Unix seconds
     now: float = 0.0  # Unix seconds on Redis TIME; workers' clocks may differ
+    first: Mapping[str, str] = field(default_factory=dict)  # of an id that is known: the record of the job that has it
+    revoked: bool = False  # one of its stamps was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,7 @@ class Arrival:
     claim: str
     taken_over_from: str = ""
     expires: float | None = None  # Unix seconds; the message's own `expires`
+    relation: str = ""  # as keys.relation has it, if it may join the job that waits for the same one; else ""
 
 
 class Intent(StrEnum):
@@ -94,10 +100,11 @@ class Intent(StrEnum):
     GO = "go"
     ASK = "ask"  # the deadline passed with an open question: read back, delete nothing
     ENDED = "ended"
+    ROW_ENDED = "row ended"  # whoever had its chunk before has written its outcome
     LOST = "lost"  # another worker has it
     HALTED = "halted"
     PAUSED = "paused"  # its run is paused or stopped
-    CANCELLED = "cancelled"  # its run is
+    CANCELLED = "cancelled"  # its run is, or one of its stamps was revoked
     EXPIRED = "expired"
 
 
@@ -116,7 +123,7 @@ class StoredEnd:
 
     outcome: str
     evidence: str  # the outcome's fields as JSON
-    result: str  # Celery's result as JSON with @ID@ for the job's id
+    result: str  # Celery's result as a JSON object without `task_id`
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,34 +163,60 @@ class Records:
         if not arrivals:
             return []
         claimed = keys.CLAIMED if self._same_server else NOWHERE
-        names = [claimed, keys.SERVER, *(keys.job(arrival.id) for arrival in arrivals)]
-        arguments: list[Word] = [int(2000 * self._lease)]
+        names = [claimed, keys.REVOKED_STAMPS, keys.SERVER, *(keys.job(arrival.id) for arrival in arrivals)]
+        arguments: list[Word] = [keys.JOB_PREFIX, keys.GROUP_PREFIX, keys.OPEN_PREFIX, int(2000 * self._lease)]
         for arrival in arrivals:
             expires = "" if arrival.expires is None else int(arrival.expires * 1000)
-            arguments += (arrival.claim, arrival.taken_over_from, expires, 2 * len(arrival.fields))
-            for field in arrival.fields.items():
-                arguments += field
+            fingerprint = str(arrival.fields.get("fingerprint", ""))
+            relation = arrival.relation if self._same_server else ""  # only there can the record keep the message
+            arguments += (arrival.claim, arrival.taken_over_from, expires, relation, fingerprint)
+            arguments += (own_id_of(arrival.id, fingerprint), 2 * len(arrival.fields))
+            for pair in arrival.fields.items():
+                arguments += pair
         return [_admitted(row) for row in await run(self._client, Call("admit", names, arguments))]
+
+    async def holders(self, ids: Sequence[str]) -> list[tuple[str, str]]:
+        """The claim that holds each job, or held it last, and its fingerprint; "" for what is not known."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hmget(keys.job(job_id), ["claim", "fingerprint"])
+        found: list[Any] = await pipeline.execute() if ids else []
+        return [((claim or b"").decode(), (fingerprint or b"").decode()) for claim, fingerprint in found]
+
+    async def answer(self, job_id: str, result: str) -> None:
+        """Tell the producer of a message that is no job; the outcome of a job of that id stands."""
+        names = [keys.job(job_id), keys.RESULT_PREFIX + job_id]
+        await run(self._client, Call("answer", names, [result, self._retention.results]))
+
+    async def tell(self, job_id: str, result: str, *, keep: bool = False) -> None:
+        """Store Celery's result. `keep`: one that is there stays."""
+        name = keys.RESULT_PREFIX + job_id
+        if await self._client.set(name, result, ex=self._retention.results, nx=keep):
+            await self._client.publish(name, result)
 
     async def intend(self, intentions: Sequence[Intention]) -> list[Intent]:
         """Store the intents of sending these jobs; says for each whether it may go."""
         if not intentions:
             return []
-        names = [keys.HALTS, keys.JOURNAL, *(keys.job(each.job.id) for each in intentions)]
+        names = [keys.HALTS, keys.JOURNAL, keys.REVOKED_STAMPS, *(keys.job(each.job.id) for each in intentions)]
         arguments: list[Word] = [pack_jobs(each.job for each in intentions)]
         for each in intentions:
             arguments += (each.job.account, each.claim, int(each.alone))
         words = await run(self._client, Call("intend", names, arguments))
         return [Intent(word.decode()) for word in words]
 
-    async def finish(self, endings: Sequence[Ending]) -> list[tuple[bool, str]]:
-        """End jobs, once and for all: (whether this call did it, the outcome that stands) for each, in their order."""
+    async def finish(self, endings: Sequence[Ending], expired: StoredEnd) -> list[tuple[bool, str]]:
+        """End jobs, once and for all: (whether this call did it, the outcome that stands) for each, in their order.
+
+        `expired`: how jobs end that had joined one of them, and whose own deadline passed before a request was sent.
+        """
         if not endings:
             return []
         groups: dict[StoredEnd, list[int]] = {}
         for number, ending in enumerate(endings):
             groups.setdefault(ending.end, []).append(number)
-        stands = await run(self._client, Call("finish", self._finish_keys, self._finish_arguments(endings, groups)))
+        arguments = self._finish_arguments(endings, groups, expired)
+        stands = await run(self._client, Call("finish", self._finish_keys, arguments))
         found: list[tuple[bool, str]] = [(False, "")] * len(endings)
         for number, word in zip((n for numbers in groups.values() for n in numbers), stands, strict=True):
             found[number] = (False, word.decode()) if word else (True, endings[number].end.outcome)
@@ -199,14 +232,18 @@ class Records:
         queue = [keys.CLAIMED, keys.LEASES] if self._same_server else [NOWHERE, NOWHERE]
         return [keys.JOURNAL, keys.COUNTERS, *queue]
 
-    def _finish_arguments(self, endings: Sequence[Ending], groups: Mapping[StoredEnd, Sequence[int]]) -> list[Word]:
+    def _finish_arguments(
+        self, endings: Sequence[Ending], groups: Mapping[StoredEnd, Sequence[int]], expired: StoredEnd
+    ) -> list[Word]:
         arguments: list[Word] = [
             keys.JOB_PREFIX,
-            keys.WISHES_PREFIX,
+            keys.GROUP_PREFIX,
             keys.OPEN_PREFIX,
             keys.RESULT_PREFIX,
             self._retention.results,
             self._retention.records,
+            expired.evidence,
+            expired.result,
         ]
         for end, numbers in groups.items():
             arguments += (end.outcome, end.evidence, end.result, len(numbers))
@@ -214,6 +251,12 @@ class Records:
                 ending = endings[number]
                 arguments += (ending.id, ending.relation, ending.claim, ending.history)
         return arguments
+
+    async def end_of(self, job_id: str) -> tuple[str, str] | None:
+        """Outcome and evidence (as JSON) of a job that has ended; None for one that has not."""
+        stored: Any = await self._client.hmget(keys.job(job_id), ["outcome", "evidence"])
+        outcome, evidence = stored
+        return None if outcome is None else (outcome.decode(), (evidence or b"{}").decode())
 
     async def note_success(self, noted: Sequence[tuple[str, str, str]]) -> None:
         """Deletes that were clearly answered, before they are read back: (job or chunk, claim, row or "") of each."""
@@ -235,9 +278,16 @@ class Records:
         return bool(await run(self._client, Call("defer", [keys.job(job_id)], arguments)))
 
 
-def record_fields(job: Job) -> Fields:
-    """The fields of a new record that come from its producer."""
-    fields = relation_fields(job.relation)
+def own_id_of(job_id: str, fingerprint: str) -> str:
+    """Under which a job is kept whose id names another one."""
+    return f"{job_id}~{fingerprint}"
+
+
+def record_fields(job: Job, sent: str = "") -> Fields:
+    """The fields of a new record that come from its producer. `sent`: what it sent, if that cannot be used."""
+    fields = relation_fields(job.relation) | {"fingerprint": of_job(job, sent)}
+    if sent:
+        fields["sent"] = sent
     if job.restore:
         fields["restore"] = 1
     if job.confirmation is not None:
@@ -245,17 +295,25 @@ def record_fields(job: Job) -> Fields:
     return fields | terms_fields(job.terms)
 
 
-def chunk_fields(chunk: Chunk) -> Fields:
+def chunk_fields(chunk: Chunk, sent: str = "") -> Fields:
     """The same for a chunk."""
     fields: Fields = {"run": chunk.run, "first_row": chunk.first_row, "rows": len(chunk.rows)}
+    fields["fingerprint"] = of_chunk(chunk, sent)
+    if sent:
+        fields["sent"] = sent
     if chunk.restore:
         fields["restore"] = 1
     return fields | terms_fields(chunk.terms)
 
 
 def relation_fields(relation: Relation) -> Fields:
-    """What it is about."""
-    return {"relationtype": relation.relationtype, "parentid": relation.parentid, "childid": relation.childid}
+    """What it is about; what a faulty job does not name is left out."""
+    named: Fields = {
+        "relationtype": relation.relationtype,
+        "parentid": relation.parentid,
+        "childid": relation.childid,
+    }
+    return {name: value for name, value in named.items() if value}
 
 
 def terms_fields(terms: JobTerms) -> Fields:
@@ -272,10 +330,12 @@ def terms_fields(terms: JobTerms) -> Fields:
 
 def _admitted(row: Sequence[Any]) -> Admitted:
     verdict, *rest = row
-    if not rest:
-        return Admitted(admission=Admission(verdict.decode()))
+    admission = Admission(verdict.decode())
+    if admission is not Admission.RUN:
+        words = [word.decode(errors="replace") for word in rest]
+        return Admitted(admission=admission, first=dict(zip(words[::2], words[1::2], strict=True)))
     attempts, known, question, tries, deaths, deadline, now, lone_deaths, waiting, history, *lost = rest
-    died_at, forgotten, succeeded = lost
+    died_at, forgotten, succeeded, revoked = lost
     return Admitted(
         admission=Admission.RUN,
         attempts=attempts,
@@ -290,6 +350,7 @@ def _admitted(row: Sequence[Any]) -> Admitted:
         history=from_json(history.decode()),
         deadline=int(deadline) / 1000,
         now=now / 1000,
+        revoked=bool(revoked),
     )
 
 

@@ -6,7 +6,7 @@ the same rows of the same run must not take each other's ends for their own.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.stores import keys
@@ -30,6 +30,14 @@ class RowsIntention:
     claim: str
     rows: tuple[int, ...]  # within the chunk, rising
     alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowsIntent:
+    """Whether the rows may go, except those that have ended."""
+
+    intent: Intent
+    ended: frozenset[int] = frozenset()  # rows within the chunk: whoever had it before has written their outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +66,27 @@ class Rows:
         stored: list[Any] = await pipeline.execute() if chunks else []
         return [states.ljust(len(chunk.rows), b"\0") for chunk, states in zip(chunks, stored, strict=True)]
 
-    async def intend(self, intentions: Sequence[RowsIntention]) -> list[Intent]:
-        """Store the intents of sending these rows; says for each chunk whether they may go."""
+    async def intend(self, intentions: Sequence[RowsIntention]) -> list[RowsIntent]:
+        """Store the intents of sending these rows; says for each chunk whether they may go, and which have ended."""
+        answers = await self._ask(intentions)
+        found = [RowsIntent(answer) for answer in answers if isinstance(answer, Intent)]
+        if len(found) == len(answers):
+            return found
+        return [await self._go_on(each, answer) for each, answer in zip(intentions, answers, strict=True)]
+
+    async def _go_on(self, wanted: RowsIntention, answer: Intent | frozenset[int]) -> RowsIntent:
+        """Rows that somebody else has ended are left out, until nobody has ended another."""
+        ended: frozenset[int] = frozenset()
+        while not isinstance(answer, Intent):
+            ended |= answer
+            left = tuple(row for row in wanted.rows if row not in ended)
+            if not left:
+                return RowsIntent(Intent.GO, ended)
+            (answer,) = await self._ask([replace(wanted, rows=left)])
+        return RowsIntent(answer, ended)
+
+    async def _ask(self, intentions: Sequence[RowsIntention]) -> list[Intent | frozenset[int]]:
+        """A word for each chunk, or those of its rows that have ended."""
         names = [keys.HALTS, keys.JOURNAL]
         arguments: list[Word] = []
         for each in intentions:
@@ -70,7 +97,7 @@ class Rows:
             for first, length in spans:
                 arguments += (first, length)
         words = await run(self._client, Call("intend_rows", names, arguments))
-        return [Intent(word.decode()) for word in words]
+        return [frozenset(word) if isinstance(word, list) else Intent(word.decode()) for word in words]
 
     async def finish(self, endings: Sequence[RowEnding]) -> list[None]:
         """End rows, once and for all, with a dead letter for each that is dead or expired."""
@@ -134,8 +161,11 @@ def _letter_fields(ending: RowEnding) -> Fields:
     wish = terms_fields(ending.chunk.terms)
     if isinstance(row, Job):
         wish = record_fields(row)
-    elif row.named is not None:
-        wish |= relation_fields(row.named)
+        wish.pop("fingerprint")  # nobody sends a row again under its id
+    else:
+        wish["sent"] = row.sent
+        if row.named is not None:
+            wish |= relation_fields(row.named)
     if ending.chunk.restore:
         wish["restore"] = 1
     fields: Fields = {

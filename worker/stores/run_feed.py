@@ -49,6 +49,8 @@ class RunFeed:
         """The rows of some chunks, and the run they are of. Raises RowsMissing."""
         stored: Any = await self._client.hgetall(keys.run(run_id))
         found = Run(run_id, {name.decode(): value.decode(errors="replace") for name, value in stored.items()})
+        if "rows_key" not in found.fields:
+            raise RowsMissing(f"the records of run {run_id} are gone: Redis has lost its data")
         numbers = [str(number) for number in range(first, first + count)]
         packed: Any = await self._client.hmget(found.fields["rows_key"], numbers)
         if None in packed:

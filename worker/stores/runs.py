@@ -177,6 +177,15 @@ class Runs:
         moved, state = run_now(self._client, Call("run_steer", [keys.run(run_id)], arguments))
         return bool(moved), state.decode()
 
+    def forget(self, run_id: str) -> bool:
+        """Whether something was left of a run whose record is gone; now nothing is, and it holds no account."""
+        pipeline = self._client.pipeline()
+        pipeline.zrem(keys.RUNS, run_id)
+        pipeline.srem(keys.RUNS_OPEN, run_id)
+        pipeline.srem(keys.PARKING_RUNS, run_id)
+        pipeline.delete(keys.parked_run(run_id))
+        return any(pipeline.execute())
+
     def get(self, run_id: str) -> Run | None:
         """A run, or None."""
         stored: Any = self._client.hgetall(keys.run(run_id))
@@ -193,6 +202,8 @@ class Runs:
         """The run that has this account."""
         value: Any = self._client.get(keys.run_slot(account))
         if value is None or not self._client.sismember(keys.RUNS_OPEN, value.decode()):
+            return None
+        if not self._client.exists(keys.run(value.decode())):
             return None
         return str(value.decode())
 

@@ -1,6 +1,7 @@
 """Messages that no worker has claimed yet. Strangers' jobs have no record before: only the queue knows of them."""
 
 import json
+from collections.abc import Iterator
 
 import redis
 
@@ -21,12 +22,23 @@ class Unclaimed:
 
         From the newest to the oldest, as they move while they are looked at: none is missed that stays.
         """
-        words = [f'"id":{space}{json.dumps(job_id)}' for space in (" ", "")]  # as JSON writers put it
+        # as JSON writers put it; protocol 1 has its id in the body, which may be packed, and in the correlation id
+        spelled = dict.fromkeys((json.dumps(job_id), json.dumps(job_id, ensure_ascii=False)))
+        words = [
+            f'"{name}":{space}{text}' for name in ("id", "correlation_id") for space in (" ", "") for text in spelled
+        ]
         for name in keys.CLAIM_ORDER:
             message = self._find_in(name, words)
             if message is not None:
                 return message
-        return None
+        return self._find_newer(words)
+
+    def _find_newer(self, words: list[str]) -> bytes | None:
+        """Among those that wait for a newer worker."""
+        named = [word.encode() for word in words]
+        entries: Iterator[tuple[bytes, float]] = self._client.zscan_iter(keys.NEWER, count=AT_ONCE)
+        messages = (entry.partition(b"\n")[2] for entry, _ in entries)
+        return next((message for message in messages if any(word in message for word in named)), None)
 
     def _find_in(self, name: str, words: list[str]) -> bytes | None:
         first = 0

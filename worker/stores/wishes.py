@@ -1,6 +1,5 @@
 """Wishes: what producers do with jobs. For processes without a loop; batches go in one round trip."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,6 +8,7 @@ from typing import Any
 import redis
 
 from worker.stores import keys
+from worker.stores.cancelling import Cancelled, cancel_call
 from worker.stores.job_document import job_document
 from worker.stores.records import Fields, Retention, Status, record_fields
 from worker.stores.scripts import Call, Word, run_now
@@ -22,18 +22,9 @@ class Accepted(StrEnum):
 
     QUEUED = "queued"
     JOINED = "joined"  # another job waits for the same relation and answers for this one too
-    EXISTS = "exists"  # a job with this id is known already
+    EXISTS = "exists"  # this job is known already
+    REUSED = "reused"  # its id names another job: it becomes a dead letter `IdReused`
     GONE = "gone"  # the dead letter it replays was replayed or discarded before
-
-
-class Cancelled(StrEnum):
-    """What became of taking a wish back."""
-
-    CANCELLED = "cancelled"
-    TOO_LATE = "too_late"  # its request is out, or one of a chunk's rows was sent
-    DOUBT = "doubt"  # an earlier request may have been carried out, and nobody knows yet
-    ENDED = "ended"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +74,19 @@ class Wishes:
 
         `unclaimed`: the fields of the record of a stranger's job that lies in the queue and was never claimed.
         """
-        record = self._record(job_id)
-        relation = "{account}:{relationtype}:{parentid}:{childid}".format_map(_Missing(record))
-        names = [keys.job(job_id), keys.COUNTERS, keys.OPEN_PREFIX + relation, keys.rows(job_id)]
-        arguments: list[Word] = [
-            job_id,
-            keys.JOB_PREFIX,
-            keys.WISHES_PREFIX,
-            json.dumps(result),
-            keys.RESULT_PREFIX,
-            self._retention.results,
-            self._retention.records,
-        ]
-        for field_ in (unclaimed or {}).items():
-            arguments += field_
-        return Cancelled(run_now(self._client, Call("cancel", names, arguments)).decode())
+        call = cancel_call(job_id, result, self._retention, unclaimed=unclaimed)
+        return Cancelled(run_now(self._client, call).decode())
 
     def document(self, job_id: str) -> dict[str, object] | None:
         """The job as users see it, or None for an id nobody knows."""
         record = self._record(job_id)
         if "status" not in record:
             return None
-        joined = record.get("joined")
         status = record["status"]
-        if joined and status != Status.ENDED:
-            status = self._record(joined).get("status", status)
+        head: Any = self._client.lindex(keys.GROUP_PREFIX + record["joined"], 0) if "joined" in record else None
+        if head is not None and status != Status.ENDED:
+            record["joined"] = head.decode()
+            status = self._record(record["joined"]).get("status", status)
         return job_document(job_id, record, status)
 
     def _record(self, job_id: str) -> dict[str, str]:
@@ -116,15 +95,10 @@ class Wishes:
 
 
 def _enqueue_call(wishes: Sequence[Wish], retention: Retention) -> Call:
-    arguments: list[Word] = [keys.JOB_PREFIX, keys.WISHES_PREFIX, keys.OPEN_PREFIX, retention.records]
+    arguments: list[Word] = [keys.JOB_PREFIX, keys.GROUP_PREFIX, keys.OPEN_PREFIX, retention.records]
     for wish in wishes:
         fields = record_fields(wish.job) | wish.extra
         arguments += (wish.job.id, wish.joins_as, wish.message, wish.letter, 2 * len(fields))
         for name, value in fields.items():
             arguments += (name, value)
     return Call("enqueue", [keys.queue_list(wishes[0].queue)], arguments)
-
-
-class _Missing(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return ""

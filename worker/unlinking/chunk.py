@@ -19,6 +19,7 @@ from worker.unlinking.job import (
     read_terms,
 )
 from worker.unlinking.outcome import Kind, Outcome
+from worker.unlinking.sent import as_sent
 
 MAX_ROWS = 500
 MAX_RUN_NAME = 100
@@ -69,6 +70,7 @@ class Unreadable:
     """A row that cannot be read: that row's dead end, not the chunk's."""
 
     error: UnlinkError
+    sent: str  # what its producer sent, as JSON text; bounded, without secrets
     named: Relation | None = None  # what it names, as far as it can be told, for its letter; it reaches no request
 
 
@@ -127,8 +129,9 @@ def _restorable(row_id: str, row: object, terms: JobTerms) -> Job | Unreadable:
 
 
 def _unreadable(fault: UnlinkError, row: object) -> Unreadable:
-    error = error_for(fault.reason, fault.code, f"{fault.text}; the row is {str(row)[:ROW_SHOWN]}")
-    return Unreadable(error, as_given(*row[:3]) if isinstance(row, list) and len(row) >= 3 else None)
+    sent = as_sent(row)
+    error = error_for(fault.reason, fault.code, f"{fault.text}; the row is {sent[:ROW_SHOWN]}")
+    return Unreadable(error, sent, as_given(*row[:3]) if isinstance(row, list) and len(row) >= 3 else None)
 
 
 def _run(value: object) -> str | None:

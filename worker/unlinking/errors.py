@@ -2,6 +2,7 @@
 
 UnlinkError
 ├── BadArguments          the job itself is wrong
+├── IdReused
 ├── UnknownRelationType
 ├── UnknownAccount
 ├── NotDeletable          onOffice keeps the link
@@ -59,6 +60,13 @@ class BadArguments(UnlinkError):
     happened = "The job's arguments are wrong; no request was sent."
     advice = "Mend the sender; the text names the argument. Then discard the letter."
     replay = Replay.USELESS
+
+
+class IdReused(UnlinkError):
+    """Its id names another job."""
+
+    happened = "The job came under an id that another job had before; it was not carried out."
+    advice = "Mend the sender: an id names one relation. If this letter's relation is still to go, replay it."
 
 
 class UnknownRelationType(UnlinkError):
@@ -186,6 +194,10 @@ class Poison(UnlinkError):
 
     happened = "Workers died while they ran this job alone."
     advice = "Report it. Discard it, or replay after an update."
+
+
+class RejectedMessage(Exception):
+    """The message was no job: what its producer gets. `args` is (reason, code, text), as of a dead job."""
 
 
 REASONS: dict[str, type[UnlinkError]] = {error.__name__: error for error in UnlinkError.__subclasses__()}

@@ -14,6 +14,7 @@ from worker.unlinking.relation_types import (
     require_creatable,
     require_deletable,
 )
+from worker.unlinking.sent import as_sent, as_sent_text
 
 DEFAULT_ACCOUNT = "default"
 MAX_ID = 2**63 - 1
@@ -92,8 +93,11 @@ class Job:
 
 
 def as_given(relationtype: object, parentid: object, childid: object) -> Relation:
-    """What a faulty wish names, as far as it can be shown, so that its letter is found; it reaches no request."""
-    kind = relationtype[:FAULTY_SHOWN] if isinstance(relationtype, str) else ""
+    """What a faulty wish names, as far as it can be told, so that its letter is found; it reaches no request.
+
+    What cannot be told is "" or 0, which no relation has.
+    """
+    kind = as_sent_text(relationtype)[:FAULTY_SHOWN] if isinstance(relationtype, str) else ""
     return Relation(kind, _number(parentid), _number(childid))
 
 
@@ -138,7 +142,7 @@ def read_terms(arguments: Mapping[str, object]) -> JobTerms:
 
 def bad_arguments(text: str) -> UnlinkError:
     """The error of a message whose arguments cannot be read."""
-    return BadArguments(BadArguments.__name__, None, text)
+    return BadArguments(BadArguments.__name__, None, text[:MAX_TEXT])
 
 
 def _relationtype(value: object, require: Callable[[RelationType], None]) -> str:
@@ -154,9 +158,9 @@ def _relationtype(value: object, require: Callable[[RelationType], None]) -> str
 
 def _record_id(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise bad_arguments(f"{name} must be an integer, not {type(value).__name__}")
+        raise bad_arguments(f"{name} must be an integer, not {type(value).__name__} {as_sent(value)[:FAULTY_SHOWN]}")
     if not 0 < value <= MAX_ID:
-        raise bad_arguments(f"{name} must be a positive record id, not {str(value)[:30]}")
+        raise bad_arguments(f"{name} must be a positive record id, not {as_sent(value)[:FAULTY_SHOWN]}")
     return value
 
 

@@ -18,6 +18,7 @@ from worker.onoffice.codes import CodeRule, Reason, Verdict, judge_delete, rule_
 from worker.onoffice.replies import UNREADABLE_CODE, Answer, Missing
 from worker.unlinking.attribution import By, Known, lag_left
 from worker.unlinking.decisions import Again, Ask, Decision, End, Look, Park, Snooze, Ticket
+from worker.unlinking.giving_up import given_up
 from worker.unlinking.outcome import Evidence, Kind, Looked, Outcome, attributed, dead
 
 SLOW_DOWN_SECONDS = 1.0  # the limiter knows better how long; this only spreads the jobs
@@ -179,8 +180,8 @@ def before_delete(ticket: Ticket, sight: Sight, policy: Policy, now: float) -> D
     if waiting is not None and (known.contradicted or ticket.give_up is not None):
         return waiting
     if ticket.give_up is not None:
-        given_up = attributed(ticket.give_up, known)
-        return End(replace(given_up, evidence=Evidence.READ_BACK, looked=Looked(now, Sight.PRESENT)))
+        outcome = attributed(given_up(known, ticket.give_up), known)
+        return End(replace(outcome, evidence=Evidence.READ_BACK, looked=Looked(now, Sight.PRESENT)))
     if known.contradicted and _is_last(ticket, policy):
         return settle(ticket, look, sight, policy, now)
     return replace(ticket, question=False, known=replace(known, contradicted=False))

@@ -13,6 +13,7 @@ from worker.onoffice.create_codes import judge_create
 from worker.onoffice.replies import Answer, Missing
 from worker.unlinking.attribution import Known
 from worker.unlinking.decisions import Again, Ask, Decision, End, Look, Ticket
+from worker.unlinking.giving_up import given_up
 from worker.unlinking.judging import Policy, Sight, again, judge_rule
 from worker.unlinking.outcome import Evidence, Kind, Looked, Outcome, dead
 
@@ -27,7 +28,7 @@ def before_create(ticket: Ticket, sight: Sight, policy: Policy, now: float) -> D
         return _present(in_doubt=ticket.known.in_doubt, now=now)
     unsure = sight is Sight.NOT_SEEN and ticket.known.in_doubt
     if ticket.give_up is not None:
-        return End(_unverified(UNSURE, now) if unsure else ticket.give_up)
+        return End(_unverified(UNSURE, now) if unsure else given_up(ticket.known, ticket.give_up))
     if unsure:
         return _ask(ticket, ticket.known, policy, now)
     if sight is Sight.NOT_SEEN and policy.require_proof:

@@ -1,7 +1,9 @@
 """How a job ends: once, and with the evidence for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from worker.unlinking.attribution import By, Known
 from worker.unlinking.errors import UnlinkError, error_for
@@ -76,6 +78,13 @@ class Outcome:
             "read_back_showed": self.looked and self.looked.showed,
         }
         return {name: value for name, value in fields.items() if value not in (None, "")}
+
+    @classmethod
+    def from_evidence(cls, kind: str, fields: Mapping[str, Any]) -> "Outcome":
+        """Read what `as_evidence` wrote, but for when it was read back."""
+        evidence, by = fields.get("evidence"), fields.get("by")
+        named = {name: fields[name] for name in ("proven", "reason", "code", "message") if name in fields}
+        return cls(kind=Kind(kind), evidence=evidence and Evidence(evidence), by=by and By(by), **named)
 
     def as_error(self) -> UnlinkError:
         """The exception of a job that is dead or expired."""

@@ -1,19 +1,15 @@
--- with dead_index
+-- with dead_index, joined
 -- Take wishes in: the record first; then join the job that waits for the same relation, or put the message in the queue.
 -- KEYS: queue list
--- ARGV: record prefix, wishes prefix, open relation prefix, seconds to keep the record of a letter, then per wish: id,
+-- ARGV: record prefix, prefix of groups, open relation prefix, seconds to keep the record of a letter, then per wish: id,
 --       relation ("": nobody joins), message, id of the dead letter it replays (or ""), number of words, and that many
 --       words: field, value, ... of the record
--- Returns per wish "queued", "exists", "joined", or "gone": the letter was replayed or discarded before.
-local queue, prefix, wishes, open_prefix = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+-- Returns per wish "queued", "exists", "joined", "gone" (the letter was replayed or discarded before), or "reused": the id names
+-- another job; the message is queued all the same, for the worker that claims it to make a dead letter of it.
+local queue, prefix = KEYS[1], ARGV[1]
+local names = {job = ARGV[1], joined = ARGV[2], open = ARGV[3]}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-
-local function waits(first)
-  local f = redis.call('HMGET', prefix .. first, 'status', 'attempts', 'in_doubt')
-  -- once a request is out, a later wish may be about a link made anew: it is a job of its own
-  return (f[1] == 'queued' or f[1] == 'delayed' or f[1] == 'parked') and f[3] ~= '1' and (tonumber(f[2]) or 0) == 0
-end
 
 -- The letter leaves in the same script that queues the new job, so that it is moved exactly once.
 local function take_letter(letter, id)
@@ -23,16 +19,25 @@ local function take_letter(letter, id)
   return true
 end
 
+local function fingerprint_of(words)
+  for i = 1, #words, 2 do
+    if words[i] == 'fingerprint' then return words[i + 1] end
+  end
+end
+
 local function enqueue(id, relation, message, letter, words)
-  local record, open = prefix .. id, open_prefix .. relation
-  if redis.call('HEXISTS', record, 'status') == 1 then return 'exists' end
+  local record, open = prefix .. id, names.open .. relation
+  local f = redis.call('HMGET', record, 'status', 'fingerprint')
+  if f[1] then
+    if not f[2] or f[2] == fingerprint_of(words) then return 'exists' end
+    redis.call('LPUSH', queue, message)
+    return 'reused'
+  end
   if letter ~= '' and not take_letter(letter, id) then return 'gone' end
   redis.call('HSET', record, 'status', 'queued', 'first_seen', now, unpack(words))
   local first = relation ~= '' and redis.call('GET', open)
-  if first and waits(first) then
-    redis.call('HSET', record, 'joined', first)
-    redis.call('RPUSH', wishes .. first, id)
-    redis.call('HSET', prefix .. first, 'joined_by', 1)
+  if first and may_be_joined(prefix .. first) then
+    join(names, id, first, queue .. '\n' .. message)
     return 'joined'
   end
   if relation ~= '' then redis.call('SET', open, id) end

@@ -1,13 +1,16 @@
--- with dead_index
+-- with dead_index, joined
 -- End jobs, once and for all. The first writer wins; everybody else is told what stands. Then, and only then, the ack.
 -- KEYS: journal, counters, claimed (or "-"), leases (or "-")
--- ARGV: record prefix, wishes prefix, open relation prefix, Celery's key prefix, seconds to keep results, seconds to keep
---       records, then groups of jobs that end alike: outcome, its fields as JSON, Celery's result with @ID@ for the id (or
---       ""), number of jobs, and for each of them: id, relation, claim (or "": nothing to ack), its attempts as JSON (or "")
+-- ARGV: record prefix, prefix of groups, open relation prefix, Celery's key prefix, seconds to keep results, seconds to keep
+--       records, the fields and the result (as below) of a job that expired, then sets of jobs that end alike: outcome, its
+--       fields as JSON, Celery's result as a JSON object without its task_id (or ""), number of jobs, and for each of them: id,
+--       relation, claim (or "": nothing to ack), its attempts as JSON (or "")
 -- Returns per job "" when this call ended it, else the outcome that had ended it before.
 local journal, counters, claimed, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local prefix, wishes_prefix, open_prefix, result_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local prefix, result_prefix = ARGV[1], ARGV[4]
+local names = {job = ARGV[1], joined = ARGV[2], open = ARGV[3]}
 local results_ttl, records_ttl = ARGV[5], ARGV[6]
+local expired = {outcome = 'expired', fields = ARGV[7], meta = ARGV[8], written = 0, ids = {}}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
@@ -23,40 +26,47 @@ local function write(job, how, silent, attempts)
   end
   how.written = how.written + 1
   if how.meta ~= '' and not silent then
-    local text = string.gsub(how.meta, '@ID@', function() return job end)
+    local text = string.sub(how.meta, 1, -2) .. ', "task_id": ' .. cjson.encode(job) .. '}'
     redis.call('SET', result_prefix .. job, text, 'EX', results_ttl)
     redis.call('PUBLISH', result_prefix .. job, text)
   end
 end
 
-local function finish_joined(wishes, how, attempts)
-  for _, wish in ipairs(redis.call('LRANGE', wishes, 0, -1)) do
-    local f = redis.call('HMGET', prefix .. wish, 'outcome', 'ignore_result')
-    if not f[1] then write(wish, how, f[2] == '1', attempts) end
+-- An id that was given to another job, too, has told both producers so: neither may take the other's outcome for its own.
+local function is_silent(ignore_result, reused_by) return ignore_result == '1' or reused_by end
+
+-- Each member ends by its own terms: who was late before the first request left was not what it was sent for.
+local function finish_joined(group, head, how, attempts)
+  local sent_at = tonumber(redis.call('HGET', prefix .. head, 'first_sent_at')) or now
+  for _, id in ipairs(redis.call('LRANGE', names.joined .. group, 0, -1)) do
+    local record = prefix .. id
+    local f = redis.call('HMGET', record, 'outcome', 'ignore_result', 'deadline', 'first_seen', 'not_after', 'reused_by')
+    if id ~= head and not f[1] then
+      local deadline, silent = tonumber(f[3]) or latest_start(tonumber(f[4]) or now, f[5]), is_silent(f[2], f[6])
+      redis.call('HDEL', record, 'message')
+      if deadline < sent_at then write(id, expired, silent, '') else write(id, how, silent, attempts) end
+    end
   end
-  redis.call('DEL', wishes)
+  redis.call('DEL', names.joined .. group)
 end
 
 local function finish(id, relation, how, attempts)
-  local record, open = prefix .. id, open_prefix .. relation
-  local f = redis.call('HMGET', record, 'outcome', 'carries', 'ignore_result', 'joined_by', 'waiting')
-  local stands, carries = f[1], f[2]
-  if stands and not carries then return stands end
-  how.ids[#how.ids + 1] = id
-  if redis.call('GET', open) == id then redis.call('DEL', open) end
-  if f[4] then finish_joined(wishes_prefix .. id, how, attempts) end
-  if f[5] then redis.call('HDEL', record, 'waiting') end
-  if carries then -- its own wish was taken back; it ran for the wishes that had joined it
-    redis.call('HDEL', record, 'carries')
-    redis.call('HSET', record, 'status', 'ended')
-    redis.call('EXPIRE', record, records_ttl)
-    return stands
+  local record = prefix .. id
+  local f = redis.call('HMGET', record, 'outcome', 'ignore_result', 'leads', 'waiting', 'reused_by')
+  if f[1] then return f[1] end
+  local goes_on = f[3] -- for the others, when it ends for what is its own affair
+  if f[3] and how.outcome ~= 'expired' and how.outcome ~= 'cancelled' then
+    finish_joined(f[3], id, how, attempts)
+    goes_on = false
   end
-  write(id, how, f[3] == '1', attempts)
+  leave_group(names, id, relation, goes_on)
+  if f[4] then redis.call('HDEL', record, 'waiting') end
+  how.ids[#how.ids + 1] = id
+  write(id, how, is_silent(f[2], f[5]), attempts)
   return ''
 end
 
-local out, at = {}, 7
+local out, at = {}, 9
 while at <= #ARGV do
   local how = {outcome = ARGV[at], fields = ARGV[at + 1], meta = ARGV[at + 2], written = 0, ids = {}}
   local last = at + 3 + 4 * tonumber(ARGV[at + 3])
@@ -72,7 +82,8 @@ while at <= #ARGV do
   end
   if how.written > 0 then redis.call('HINCRBY', counters, how.outcome, how.written) end
   if #how.ids > 0 and how.outcome ~= 'done' then
-    redis.call('XADD', journal, '*', 'end', how.outcome, 'fields', how.fields, 'ids', table.concat(how.ids, ' '))
+    redis.call('XADD', journal, '*', 'end', how.outcome, 'fields', how.fields, 'ids', cjson.encode(how.ids))
   end
 end
+if expired.written > 0 then redis.call('HINCRBY', counters, 'expired', expired.written) end
 return out

@@ -8,8 +8,8 @@ local counters, journal = KEYS[1], KEYS[2]
 local ROWS = 'unlinker:rows:'
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
--- what a dead letter has from its chunk; the last three if the chunk replays a letter
-local CARRIED = {'first_seen', 'deadline', 'replay_of', 'replays', 'redrives'}
+-- what a dead letter has from its chunk; the last if the chunk's id names another job, those before it if it replays a letter
+local CARRIED = {'first_seen', 'deadline', 'replay_of', 'replays', 'redrives', 'reused_of'}
 local FINAL = '[^%zs]'
 local ended, at = 0, 2
 

@@ -8,7 +8,8 @@ local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
 local function slow_down(slowness, pause)
   local f = redis.call('HMGET', limiter, 'slowed_at', 'paused_until')
-  if now - (tonumber(f[1]) or 0) > math.max(1000000, tonumber(ARGV[1]) * slowness) then
+  local since = now - (tonumber(f[1]) or 0)
+  if since < 0 or since > math.max(1000000, tonumber(ARGV[1]) * slowness) then
     redis.call('HSET', limiter, 'slowness', math.min(16, slowness * 2), 'slowed_at', string.format('%.0f', now))
   end
   if now + pause > (tonumber(f[2]) or 0) then
