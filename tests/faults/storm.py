@@ -269,8 +269,10 @@ def _check(house: House, asked: Asked, before: set[Link], figures: Figures) -> N
     lied_to = _named(requests, LIES)
     false_success = _named(requests, ("lie_ok",))
     for job_id, link in asked.present.items():
-        outcome = documents[job_id]["outcome"]
-        assert outcome == "unlinked" or (outcome == "already_absent" and job_id in lied_to), (link, documents[job_id])
+        outcome, by = documents[job_id]["outcome"], documents[job_id]["by"]
+        # told an error although it was done, and shown by a read that lags: nobody knows, so undo looks
+        unknown = job_id in lied_to and by == "unknown" and outcome in ("already_absent", "dead")
+        assert outcome == "unlinked" or unknown, (link, documents[job_id])
     for job_id in asked.absent:
         assert documents[job_id]["outcome"] in ("already_absent", "unlinked"), documents[job_id]
     for job_id in asked.kept:
@@ -328,7 +330,7 @@ def _undo(house: House) -> None:
 def _check_rows(house: House, chunk_id: str, fates: list[str], lied_to: set[str], false_success: set[str]) -> None:
     allowed = {"present": "uv", "absent": "aAbBvV", "kept": "dD", "unknown": "d"}
     for row, (byte, fate) in enumerate(zip(house.rows(chunk_id).decode(), fates, strict=True)):
-        lie = fate == "present" and byte in "ab" and f"{chunk_id}:{row}" in lied_to
+        lie = fate == "present" and byte in "bBD" and f"{chunk_id}:{row}" in lied_to
         contradicted = fate == "present" and byte == "U" and f"{chunk_id}:{row}" in false_success
         assert byte in allowed[fate] or lie or contradicted, f"row {row} of {chunk_id}: {fate}, {byte}"
 
