@@ -276,7 +276,8 @@ def _check(house: House, asked: Asked, before: set[Link], figures: Figures) -> N
     for job_id in asked.absent:
         assert documents[job_id]["outcome"] in ("already_absent", "unlinked"), documents[job_id]
     for job_id in asked.kept:
-        assert documents[job_id].get("reason") == "NotDeletable", documents[job_id]
+        contradicted = job_id in false_success and _is_contradicted(documents[job_id])
+        assert documents[job_id].get("reason") == "NotDeletable" or contradicted, documents[job_id]
     for job_id in asked.unknown:
         assert documents[job_id]["reason"] == "UnknownRelationType", documents[job_id]
     for chunk_id, fates in asked.chunks.items():
@@ -331,7 +332,7 @@ def _check_rows(house: House, chunk_id: str, fates: list[str], lied_to: set[str]
     allowed = {"present": "uv", "absent": "aAbBvV", "kept": "dD", "unknown": "d"}
     for row, (byte, fate) in enumerate(zip(house.rows(chunk_id).decode(), fates, strict=True)):
         lie = fate == "present" and byte in "bBD" and f"{chunk_id}:{row}" in lied_to
-        contradicted = fate == "present" and byte == "U" and f"{chunk_id}:{row}" in false_success
+        contradicted = fate in ("present", "kept") and byte == "U" and f"{chunk_id}:{row}" in false_success
         assert byte in allowed[fate] or lie or contradicted, f"row {row} of {chunk_id}: {fate}, {byte}"
 
 
