@@ -41,7 +41,7 @@ storm: $(STAMP)
 	@$(BIN)/python -m tests.faults.bulk_storm
 
 # every figure of docs/performance.md; ROWS names some of them, RUNS says how often. The peers get environments of their own
-bench: $(STAMP) .bench/peers/.installed .bench/saq/.installed .bench/arq/.installed
+bench: $(STAMP) .bench/peers/.installed .bench/saq/.installed .bench/arq/.installed .bench/batches/.installed
 	@$(BIN)/python -m benchmarks $(ROWS) --runs $(or $(RUNS),3)
 
 # they do not agree on a version of redis-py
@@ -70,7 +70,7 @@ lock: $(STAMP)
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --constraints requirements-dev.lock \
 	  tests/mutants/requirements.in -o tests/mutants/requirements.lock
-	@cd benchmarks/peers && for name in peers saq arq; do \
+	@cd benchmarks/peers && for name in peers saq arq batches; do \
 	  ../../$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-$$name.in -o requirements-$$name.lock; done
 
 clean:

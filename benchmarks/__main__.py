@@ -13,12 +13,14 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import letters, ours, plans, theirs
-from benchmarks.report import markdown, plot
+from benchmarks import letters, load, ours, plans, theirs, upkeep
+from benchmarks.accounts import accounts
+from benchmarks.report import BATCHING_PEER, PEER, markdown, plot
 
 Figures = dict[str, float]
 LATENCIES = (10, 50, 200)
 QUEUED = (1_000, 100_000)
+ACCOUNTS = (1, 10, 100, 1_000, 10_000)
 
 ROWS: dict[str, Callable[[], Figures]] = {
     "floor": ours.floor,
@@ -27,6 +29,7 @@ ROWS: dict[str, Callable[[], Figures]] = {
     "two-processes": partial(ours.singles, 20_000, processes=2),
     "chunks": partial(ours.chunks, 150_000),
     "bulk-run": partial(ours.bulk_run, 300_000),
+    "bulk-run-one-process": partial(ours.bulk_run, 200_000, processes=1),
     "bulk-run-limited": partial(ours.bulk_run, 200_000, REQUESTS_PER_SECOND=80),
     "bulk-plan": partial(plans.unchecked, 1_000_000),
     "bulk-plan-checked": partial(plans.checked, 200_000),
@@ -34,18 +37,24 @@ ROWS: dict[str, Callable[[], Figures]] = {
     "latency": partial(ours.latency, 400),
     "latency-in-bulk": partial(ours.latency, 150, per_second=5, bulk=200_000, REQUESTS_PER_SECOND=20),
     "limit": partial(ours.limited, rate=20, seconds=20),
-    **{f"peer-{name}": partial(theirs.peer, name, 5_000) for name in theirs.PEERS_ROWS},
+    "limit-singles": partial(ours.limited, rate=20, seconds=20, singles=True),
+    "ended-job": partial(upkeep.ended_job, 20_000, load.push_singles),
+    "ended-job-of-ours": partial(upkeep.ended_job, 20_000, load.enqueue_singles),
+    "recovery": partial(upkeep.recovery, 5_000, visibility_timeout=5),
+    "command-start": partial(upkeep.command_start, 10),
+    **{f"{PEER}{name}": partial(theirs.peer, row, 5_000) for name, row in theirs.ONE_ACTION.items()},
+    **{f"{BATCHING_PEER}{name}": partial(theirs.peer, row, 10_000) for name, row in theirs.BATCHING.items()},
     **{f"api-{latency}ms": partial(ours.singles, 10_000, latency_ms=latency) for latency in LATENCIES},
     **{f"queued-{queued}": partial(ours.singles, queued) for queued in QUEUED},
-    **{f"accounts-{count}": partial(ours.accounts, 10_000, count) for count in (1, 10, 100)},
+    **{f"accounts-{count}": partial(accounts, 20_000, count) for count in ACCOUNTS},
 }
 SLOW_ROWS: dict[str, Callable[[], Figures]] = {
-    "memory": partial(ours.memory, 30),
+    "memory": partial(upkeep.memory, 30),
     "dead-letters": partial(letters.dead_letters, 1_000_000),
     "bulk-run-1000000": partial(ours.bulk_run, 1_000_000),
     "queued-1000000": partial(ours.singles, 1_000_000),
 }
-ONCE = ("queued-100000", "accounts-", "api-", "latency-in-bulk", "limit")
+ONCE = ("queued-100000", "api-", "latency-in-bulk", "limit", "ended-job")
 
 
 def main(

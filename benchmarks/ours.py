@@ -3,24 +3,17 @@
 import asyncio
 import statistics
 import time
-import uuid
 from bisect import bisect_left
 
 import aiohttp
 
-from benchmarks.stage import Stage, cpu_seconds, resident_mb, stage, wait_until
+from benchmarks.load import TYPE, Figures, enqueue_singles, push_chunks, push_singles, until_done, used_bytes, wanted
+from benchmarks.stage import Stage, resident_mb, stage, wait_until
 from tasks.door import Door
-from tasks.unlink import NAME as UNLINK
-from tasks.unlink_many import NAME as UNLINK_MANY
-from worker.engine import envelope
 from worker.onoffice.protocol import Credentials, build_request, delete_relation
 from worker.stores import keys
 from worker.stores.runs import Runs, RunTerms
 from worker.unlinking.runs import Layout
-
-Figures = dict[str, float]
-TYPE = "calendar:address"
-STAGED = "bench-staged"
 
 
 def floor(requests: int = 100) -> Figures:
@@ -42,53 +35,14 @@ def floor(requests: int = 100) -> Figures:
         return {"p50_ms": statistics.median(took), "p99_ms": took[int(requests * 0.99)]}
 
 
-def _wanted(count: int, first: int = 1) -> list[dict[str, object]]:
-    return [{"relationtype": TYPE, "parentid": 7, "childid": child} for child in range(first, first + count)]
-
-
-def _push_chunks(place: Stage, relations: int, size: int = 500) -> None:
-    for start in range(0, relations, size):
-        rows = [[TYPE, 8, child] for child in range(start + 1, min(start + size, relations) + 1)]
-        content = {"relations": rows, "run": "bench", "first_row": start}
-        message = envelope.write(UNLINK_MANY, str(uuid.uuid4()), content, keys.QUEUES[2])
-        place.client.lpush(keys.QUEUES[2], message)
-
-
-def _until_done(place: Stage, relations: int) -> Figures:
-    """From the first request at the API until nothing is claimed any more: every job ended, stored and acked."""
-    pids = [worker.pid for worker in place.workers]
-    before = sum(map(cpu_seconds, pids))
-    redis_before = cpu_seconds(place.valkey_pid)
-    wait_until(lambda: place.ask("stats")["actions"] > 0)
-    wait_until(lambda: place.left() == 0)
-    end = time.time()
-    stats = place.ask("stats")
-    assert stats["links"] == relations, f"{stats['links']} of {relations} links"
-    return {
-        "per_second": relations / (end - stats["first"]),
-        "worker_cpu_us": (sum(map(cpu_seconds, pids)) - before) / relations * 1e6,
-        "redis_cpu_us": (cpu_seconds(place.valkey_pid) - redis_before) / relations * 1e6,
-        "memory_mb": max(map(resident_mb, pids)),
-        "requests": stats["requests"],
-    }
-
-
 def singles(jobs: int, processes: int = 1, latency_ms: float = 50, **settings: object) -> Figures:
     """Single jobs, all enqueued before; results kept, acks late, records, intents: everything on."""
     with stage(latency_ms) as place:
         for _ in range(processes):
             place.start_worker(**{"MAX_IN_FLIGHT": 16, **settings})
         place.wait_for_ready()
-        _stage(place, jobs)
-        place.client.rename(STAGED, keys.QUEUES[0])
-        return _until_done(place, jobs)
-
-
-def _stage(place: Stage, jobs: int) -> None:
-    """A stranger's jobs, without records, in a list that no worker looks at yet."""
-    messages = [envelope.write(UNLINK, str(uuid.uuid4()), wish) for wish in _wanted(jobs)]
-    for start in range(0, len(messages), 1000):
-        place.client.lpush(STAGED, *messages[start : start + 1000])
+        push_singles(place, wanted(jobs))
+        return until_done(place, jobs)
 
 
 def one_action(jobs: int) -> Figures:
@@ -99,10 +53,10 @@ def one_action(jobs: int) -> Figures:
 def chunks(relations: int, processes: int = 1) -> Figures:
     """Bulk: 500 relations a message."""
     with stage() as place:
-        _push_chunks(place, relations)
+        push_chunks(place, relations)
         for _ in range(processes):
             place.start_worker(ACTIONS_PER_REQUEST=200, MAX_IN_FLIGHT=16)
-        return _until_done(place, relations)
+        return until_done(place, relations)
 
 
 def bulk_run(rows: int, processes: int = 2, **limits: object) -> Figures:
@@ -120,7 +74,7 @@ def bulk_run(rows: int, processes: int = 2, **limits: object) -> Figures:
             by="bench",
             because="measured",
         )
-        before = _used_bytes(place)
+        before = used_bytes(place)
         start = time.monotonic()
         for _ in runs.load(terms, ([TYPE, 8, child] for child in range(1, rows + 1))):
             pass
@@ -139,22 +93,18 @@ def bulk_run(rows: int, processes: int = 2, **limits: object) -> Figures:
             "per_second": rows / (float(ended.fields["ended_at"]) / 1000 - started),
             "single_p50_ms": latency["p50_ms"],
             "single_p99_ms": latency["p99_ms"],
-            "redis_bytes_a_row": (_used_bytes(place) - before) / rows,
+            "redis_bytes_a_row": (used_bytes(place) - before) / rows,
             "load_seconds": loaded,
             "memory_mb": max(resident_mb(worker.pid) for worker in place.workers),
         }
 
 
-def _used_bytes(place: Stage) -> int:
-    return int(place.client.info("memory")["used_memory"])
-
-
 def enqueue(jobs: int) -> Figures:
     """The Python door, one process, records and joining included."""
     with stage() as place:
-        door, wanted = Door(place.client), _wanted(jobs)
+        asked = wanted(jobs)
         start = time.monotonic()
-        door.enqueue(wanted)
+        enqueue_singles(place, asked)
         return {"per_second": jobs / (time.monotonic() - start)}
 
 
@@ -162,7 +112,7 @@ def latency(jobs: int, per_second: float = 50, bulk: int = 0, **settings: object
     """From the call of the door to the outcome in Redis, one job at a time at a steady pace."""
     with stage() as place:
         if bulk:
-            _push_chunks(place, bulk)
+            push_chunks(place, bulk)
         place.start_worker(**settings)
         if bulk:
             wait_until(lambda: place.ask("stats")["actions"] > 0)
@@ -183,7 +133,7 @@ def _pace(place: Stage, jobs: int, per_second: float) -> Figures:
         due = begin + len(started) / per_second
         if len(started) < jobs and time.monotonic() >= due:
             at = time.monotonic()
-            (receipt,) = door.enqueue(_wanted(1, first=10_000_000 + len(started)))
+            (receipt,) = door.enqueue(wanted(1, first=10_000_000 + len(started)))
             started[receipt.id] = at
         message = listener.get_message(timeout=max(0.0, min(0.005, due - time.monotonic())))
         if message is not None:
@@ -195,10 +145,14 @@ def _pace(place: Stage, jobs: int, per_second: float) -> Figures:
     return {"p50_ms": statistics.median(took), "p99_ms": took[int(len(took) * 0.99)], "worst_ms": took[-1]}
 
 
-def limited(rate: float, seconds: float) -> Figures:
+def limited(rate: float, seconds: float, *, singles: bool = False) -> Figures:
     """A backlog and a limit: how much of it is used, how full requests are, and the worst second at the API."""
     with stage() as place:
-        _push_chunks(place, int(rate * 50 * (seconds + 10)))
+        backlog = int(rate * 50 * (seconds + 10))
+        if singles:
+            push_singles(place, wanted(backlog))
+        else:
+            push_chunks(place, backlog)
         place.start_worker(REQUESTS_PER_SECOND=rate)
         place.start_worker(REQUESTS_PER_SECOND=rate)
         wait_until(lambda: place.ask("stats")["actions"] > 0)
@@ -215,37 +169,3 @@ def limited(rate: float, seconds: float) -> Figures:
             "worst_second": worst,
             "rate": rate,
         }
-
-
-def memory(minutes: float) -> Figures:
-    """A worker under a steady load."""
-    with stage() as place:
-        worker = place.start_worker()
-        place.wait_for_ready()
-        begin, samples, sent = time.monotonic(), [], 0
-        door = Door(place.client)
-        while time.monotonic() - begin < minutes * 60:
-            door.enqueue(_wanted(500, first=1 + sent))
-            sent += 500
-            time.sleep(1.0)
-            samples.append(resident_mb(worker.pid))
-        quarter = max(1, len(samples) // 4)
-        return {
-            "memory_mb": max(samples),
-            "first_quarter_mb": statistics.mean(samples[:quarter]),
-            "last_quarter_mb": statistics.mean(samples[-quarter:]),
-            "jobs": sent,
-        }
-
-
-def accounts(jobs: int, count: int) -> Figures:
-    """The same number of jobs spread over many accounts."""
-    with stage() as place:
-        path = place.home / "accounts.toml"
-        names = [f"account{number}" for number in range(count)]
-        tokens = {name: f"{number:0>32}" for number, name in enumerate(names)}
-        path.write_text("".join(f'[accounts.{n}]\ntoken = "{t}"\nsecret = "{"s" * 64}"\n' for n, t in tokens.items()))
-        wanted = [{**wish, "account": names[number % count]} for number, wish in enumerate(_wanted(jobs))]
-        Door(place.client).enqueue(wanted)
-        place.start_worker(ACCOUNTS_FILE=path)
-        return _until_done(place, jobs)

@@ -1,6 +1,5 @@
 """Plans: how long `unlinker bulk plan` takes for a CSV of many rows, and how much memory."""
 
-import json
 import os
 import random
 import shutil
@@ -8,12 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.stage import ROOT
+from benchmarks.stage import ROOT, sandbox
 from config.embedded_valkey import ensure_running, stop
 from sandbox import DEFAULT_SECRET, DEFAULT_TOKEN
 
@@ -68,30 +66,8 @@ def checked(rows: int) -> Figures:
     parents = rows // (CHILDREN // 2)
     pairs = [(parent, child) for parent in range(1, parents + 1) for child in range(1, CHILDREN // 2 + 1)]
     random.Random(1).shuffle(pairs)
-    with _folder() as home, _sandbox(parents) as url:
+    with _folder() as home, sandbox(TYPE, 1, parents, CHILDREN) as onoffice:
         with (home / "links.csv").open("w") as file:
             file.write("relationtype,parentid,childid\n")
             file.writelines(f"{TYPE},{parent},{child}\n" for parent, child in pairs)
-        return _plan(home, rows, ONOFFICE_URL=url)
-
-
-@contextmanager
-def _sandbox(parents: int) -> Iterator[str]:
-    """A sandbox process with so many parents."""
-    command = [sys.executable, "-m", "gateway.cli", "sandbox", "--port", "0", "--latency-ms", "50"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        url = line.split()[1]
-        _fill(url.split("/api/")[0], parents)
-        yield url
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def _fill(address: str, parents: int) -> None:
-    wish = {"relationtype": TYPE, "parents": parents, "children_per_parent": CHILDREN}
-    request = urllib.request.Request(f"{address}/_sandbox/links/generate", json.dumps(wish).encode(), method="POST")
-    with urllib.request.urlopen(request, timeout=300) as response:
-        response.read()
+        return _plan(home, rows, ONOFFICE_URL=onoffice.url)

@@ -21,9 +21,9 @@ from config.embedded_valkey import ensure_running, stop
 from worker.stores import keys
 
 ROOT = Path(__file__).parent.parent
-PEERS = ROOT / ".bench" / "peers" / "bin" / "python"
-SAQ = ROOT / ".bench" / "saq" / "bin" / "python"
-ARQ = ROOT / ".bench" / "arq" / "bin" / "python"
+PEERS, SAQ, ARQ, BATCHES = (ROOT / ".bench" / name / "bin" / "python" for name in ("peers", "saq", "arq", "batches"))
+PEERS_FOLDER = ROOT / "benchmarks" / "peers"
+UNLINKER = str(Path(sys.executable).with_name("unlinker"))
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PATIENCE = 900.0  # seconds
@@ -72,6 +72,29 @@ class Stage:
 
     def start_worker(self, **settings: object) -> "subprocess.Popen[bytes]":
         """Our worker, with the limit off unless `settings` say otherwise."""
+        name = f"bench{len(self.workers)}@{self.home.name}"
+        return self._start([UNLINKER, "worker", "--log-level", "ERROR", "--name", name], ROOT, self._ours(settings))
+
+    def run_ours(self, *command: str) -> float:
+        """A command of ours to its end; returns the seconds. Raises CalledProcessError."""
+        return self._run([UNLINKER, *command], ROOT, self._ours({}))
+
+    def start_peer(self, *command: str) -> "subprocess.Popen[bytes]":
+        """A peer's worker."""
+        return self._start(list(command), PEERS_FOLDER, {})
+
+    def run_peer(self, *command: str) -> float:
+        """A peer's program to its end; returns the seconds."""
+        return self._run(list(command), PEERS_FOLDER, {})
+
+    def kill(self, worker: "subprocess.Popen[bytes]") -> None:
+        """SIGKILL for a worker and what it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait(10)
+        self.workers.remove(worker)
+
+    def _ours(self, settings: dict[str, object]) -> dict[str, str]:
         chosen = {
             "REDIS_URL": self.redis_url,
             "ONOFFICE_URL": self.address,
@@ -82,26 +105,16 @@ class Stage:
             "MAX_IN_FLIGHT": 8,
             **settings,
         }
-        ours = {f"UNLINKER_{name}": str(value) for name, value in chosen.items()}
-        name = f"bench{len(self.workers)}@{self.home.name}"
-        command = [sys.executable, "-m", "gateway.cli", "worker", "--log-level", "ERROR", "--name", name]
-        return self._start(command, ROOT, ours)
-
-    def start_peer(self, *command: str) -> "subprocess.Popen[bytes]":
-        """A peer's worker."""
-        folder = ROOT / "benchmarks" / "peers"
-        return self._start(list(command), folder, {})
-
-    def run_peer(self, *command: str) -> float:
-        """A peer's program to its end; returns the seconds."""
-        start = time.monotonic()
-        environment = self._environment({})
-        subprocess.run(command, cwd=ROOT / "benchmarks" / "peers", env=environment, check=True, capture_output=True)
-        return time.monotonic() - start
+        return {f"UNLINKER_{name}": str(value) for name, value in chosen.items()}
 
     def _environment(self, more: dict[str, str]) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("UNLINKER_")}
         return clean | {"BENCH_API": self.address, "BENCH_REDIS": self.redis_url} | more
+
+    def _run(self, command: list[str], folder: Path, more: dict[str, str]) -> float:
+        start = time.monotonic()
+        subprocess.run(command, cwd=folder, env=self._environment(more), check=True, capture_output=True)
+        return time.monotonic() - start
 
     def _start(self, command: list[str], folder: Path, more: dict[str, str]) -> "subprocess.Popen[bytes]":
         with (self.home / f"worker-{len(self.workers)}.log").open("wb") as log:
@@ -143,11 +156,43 @@ def stage(latency_ms: float = 50) -> Iterator[Stage]:
         found.ask(f"reset?latency_ms={latency_ms}")
         yield found
     finally:
-        for worker in found.workers if found else []:
-            with suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait(10)
+        if found is not None:
+            for worker in list(found.workers):
+                found.kill(worker)
         api.kill()
         api.wait(10)
         stop(home)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox with links in it; the API above only counts, this one knows what is there."""
+
+    url: str
+
+    def ask(self, path: str, document: object = None) -> Any:
+        """A call of its control API."""
+        data = None if document is None else json.dumps(document).encode()
+        with urllib.request.urlopen(f"{self.url.split('/api/')[0]}/_sandbox/{path}", data, timeout=300) as response:
+            return json.load(response)
+
+    def stats(self) -> Any:
+        """Its figures."""
+        return self.ask("stats")
+
+
+@contextmanager
+def sandbox(relationtype: str, first_parent: int, parents: int, children: int) -> Iterator[Sandbox]:
+    """A sandbox process with so many parents, and links from each of them to so many children."""
+    command = [UNLINKER, "sandbox", "--port", "0", "--latency-ms", "50"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        found = Sandbox(line.split()[1])
+        links = {"relationtype": relationtype, "parents": parents, "children_per_parent": children}
+        found.ask("links/generate", {**links, "first_parent": first_parent})
+        yield found
+    finally:
+        process.kill()
+        process.wait(10)

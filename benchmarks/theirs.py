@@ -1,9 +1,9 @@
-"""The peers' rows: the same API, Redis and machine, one process, one action a request, a result per job."""
+"""The peers' rows: the same API, Redis and machine, one process, a result per job."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.stage import ARQ, PEERS, SAQ, cpu_seconds, stage, wait_until
+from benchmarks.stage import ARQ, BATCHES, PEERS, SAQ, cpu_seconds, stage, wait_until
 
 Figures = dict[str, float]
 
@@ -18,11 +18,11 @@ class Peer:
     python: str = str(PEERS)
 
 
-PEERS_ROWS = {
+CELERY = ("worker", "-P", "threads", "-l", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat")
+ONE_ACTION = {
     "celery": Peer(
         "celery_app.py",
-        ("-m", "celery", "-A", "celery_app", "worker", "-P", "threads", "-c", "200", "-l", "ERROR", "--without-gossip",
-         "--without-mingle", "--without-heartbeat"),
+        ("-m", "celery", "-A", "celery_app", *CELERY, "-c", "200"),
         "5.7.0, 200 threads, late acks, one priority step",
     ),
     "taskiq": Peer(
@@ -40,11 +40,24 @@ PEERS_ROWS = {
     ),
     "streaq": Peer("streaq_app.py", ("-m", "streaq", "run", "streaq_app:worker"), "7.2.0, 200 at once"),
 }  # fmt: skip
+BATCHING = {
+    "celery-batches": Peer(
+        "celery_batches_app.py",
+        ("-m", "celery", "-A", "celery_batches_app", *CELERY, "-c", "16"),
+        "0.11 on Celery 5.6.3, 50 a batch, 16 threads, late acks, one priority step",
+        str(BATCHES),
+    ),
+    "saq": Peer(
+        "saq_app.py",
+        ("-m", "saq", "saq_batched_app.settings"),
+        "0.26.4, 400 at once, a batcher in front: 50 a request, 16 in flight",
+        str(SAQ),
+    ),
+}
 
 
-def peer(name: str, jobs: int) -> Figures:
+def peer(row: Peer, jobs: int) -> Figures:
     """Enqueue all, start one worker, and take the API's first arrival and last answer. Acks are not waited for."""
-    row = PEERS_ROWS[name]
     with stage() as place:
         enqueueing = place.run_peer(row.python, row.program, str(jobs))
         process = place.start_peer(row.python, *row.worker)
@@ -57,6 +70,7 @@ def peer(name: str, jobs: int) -> Figures:
             "per_second": jobs / (stats["last_answer"] - stats["first"]),
             "worker_cpu_us": _family_cpu(process.pid) / jobs * 1e6,
             "enqueued_per_second": jobs / enqueueing,
+            "requests": stats["requests"],
         }
 
 

@@ -3,10 +3,13 @@
 import asyncio
 import sys
 import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from celery import Celery
+from celery import Celery, Task
 from common import REDIS, unlink_one
 
+Words = TypeVar("Words")
 app = Celery("peer", broker=REDIS, backend=REDIS)
 app.conf.update(
     task_acks_late=True,
@@ -19,12 +22,21 @@ loop = asyncio.new_event_loop()
 threading.Thread(target=loop.run_forever, daemon=True).start()
 
 
+def run(work: Coroutine[Any, Any, Words]) -> Words:
+    """Await it from one of Celery's threads."""
+    return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+
 @app.task(name="unlink")
 def unlink(parentid: int, childid: int) -> str:
-    return asyncio.run_coroutine_threadsafe(unlink_one(parentid, childid), loop).result()
+    return run(unlink_one(parentid, childid))
+
+
+def enqueue(task: Task, count: int) -> None:
+    with app.producer_pool.acquire(block=True) as producer:
+        for child in range(1, count + 1):
+            task.apply_async((7, child), producer=producer)
 
 
 if __name__ == "__main__":
-    with app.producer_pool.acquire(block=True) as producer:
-        for child in range(1, int(sys.argv[1]) + 1):
-            unlink.apply_async((7, child), producer=producer)
+    enqueue(unlink, int(sys.argv[1]))

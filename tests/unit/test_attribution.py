@@ -34,6 +34,7 @@ def known(*steps: str) -> Known:
         (("seen", "error"), By.UNKNOWN, False),
         (("error", "seen"), By.NOT_US, False),  # it was still there after the error
         (("error", "seen", "error"), By.UNKNOWN, False),
+        (("seen", "error", "seen"), By.UNKNOWN, False),  # reads lag: the error may hide a deletion
         (("lost",), By.UNKNOWN, True),
         (("seen", "lost"), By.UNKNOWN, True),
         (("lost", "seen"), By.UNKNOWN, True),  # a request given up on may be carried out late

@@ -150,8 +150,11 @@ def test_one_answer(links: set[int], known: Known, told: Told, done: bool, end: 
 )  # fmt: skip
 def test_what_stays_there_is_dead_and_was_looked_at(number: int, reason: str) -> None:
     script = Script({1}, [(code(number), NOT_DONE)] * 9)
-    (outcome,) = unlink(script, tickets(1, known=SEEN)).values()
-    assert (outcome.reason, outcome.by) == (reason, "not_us"), "nothing of ours removed it"
+    (outcome,) = unlink(script, tickets(1)).values()
+    (seen_before,) = unlink(Script({1}, [(code(number), NOT_DONE)] * 9), tickets(1, known=SEEN)).values()
+    assert (seen_before.reason, seen_before.by) == (reason, "unknown"), "reads may lag, and the error hide a deletion"
+    sent_again = number in (999, 1, 80)  # after a look that showed it
+    assert (outcome.reason, outcome.by) == (reason, "unknown" if sent_again else "not_us")
     assert outcome.looked is not None
     assert (outcome.looked.showed, outcome.as_evidence()["read_back"]) == ("present", True)
     assert script.looks >= 1

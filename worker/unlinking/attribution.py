@@ -24,6 +24,7 @@ class Known:
 
     seen: bool = False  # by its plan, or by a look
     refused: bool = False  # an error code was answered, and it has not been seen since
+    denied: bool = False  # an error code was answered after it had been seen; reads lag, so no later look clears that
     lost_at: float | None = None  # when the last request was sent whose answer was lost, or spoke for the server only
     lost_first: bool = False  # such a request came before any answer that named an error
     success_at: float | None = None  # when success was clearly answered
@@ -50,17 +51,17 @@ class Known:
         """Who removed it, if it is absent now."""
         if self.success_at is not None:
             return By.US
-        if self.lost_at is not None or self.forgotten or (self.seen and self.refused):
+        if self.lost_at is not None or self.forgotten or self.denied:
             return By.UNKNOWN
         return By.NOT_US
 
     def after_seen(self) -> "Known":
-        """A look showed it: what was answered with an error before has not removed it."""
+        """A look showed it."""
         return replace(self, seen=True, refused=False, forgotten=False)
 
     def after_error(self) -> "Known":
         """An error code was answered."""
-        return replace(self, refused=True)
+        return replace(self, refused=True, denied=self.denied or self.seen)
 
     def after_loss(self, at: float) -> "Known":
         """A request was sent, and nobody knows what it did."""
@@ -82,6 +83,7 @@ def pack(known: Known) -> Packed:
     return [
         known.seen,
         known.refused,
+        known.denied,
         known.lost_at,
         known.lost_first,
         known.success_at,
@@ -94,8 +96,17 @@ def unpack(packed: Packed) -> Known:
     """Read what `pack` wrote."""
     if not packed:
         return NOTHING
-    seen, refused, lost_at, lost_first, success_at, contradicted, forgotten = packed
-    return Known(bool(seen), bool(refused), lost_at, bool(lost_first), success_at, bool(contradicted), bool(forgotten))
+    seen, refused, denied, lost_at, lost_first, success_at, contradicted, forgotten = packed
+    return Known(
+        seen=bool(seen),
+        refused=bool(refused),
+        denied=bool(denied),
+        lost_at=lost_at,
+        lost_first=bool(lost_first),
+        success_at=success_at,
+        contradicted=bool(contradicted),
+        forgotten=bool(forgotten),
+    )
 
 
 FIRST_PAUSE = 0.5  # seconds
