@@ -10,7 +10,8 @@ from tests.harness import House
 from worker.unlinking.errors import REASONS, Poison, Replay
 
 TYPE = "calendar:estate"
-ELSEWHERE = {"Poison"}  # five workers die for it in test_poison_is_found_out_and_its_neighbours_are_unharmed
+# five workers die for Poison in test_poison_is_found_out_and_its_neighbours_are_unharmed; test_ids.py has IdReused
+ELSEWHERE = {"Poison", "IdReused"}
 
 
 @dataclass

@@ -129,6 +129,7 @@ async def test_jobs_that_nobody_works_on_are_ended_without_deleting_anything(hou
     joined = house.unlink(KIND, 1, 10)
     sent = {"status": "sent", "claim": "9:dead"}
     lose(house, never)
+    lose(house, joined)  # each has a deadline of its own
     lose(house, gone, **sent)
     lose(house, there, **sent)
     lose(house, held, status="sent", claim="1:alive")
