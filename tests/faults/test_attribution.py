@@ -181,7 +181,7 @@ def test_a_replay_knows_that_its_link_was_seen(home: House) -> None:
     home.sandbox.fault("action_code", params={"code": 180}, match=match)
     run = applied(home, links)
     (letter,) = home.ask("dead", "list", "--run", run)["letters"]
-    assert (letter["reason"], letter["by"], letter["read_back_showed"]) == ("NotDeletable", "not_us", "present")
+    assert (letter["reason"], letter["by"], letter["read_back_showed"]) == ("NotDeletable", "unknown", "present")
     home.sandbox.fault("action_code", params={"code": 168, "done": True}, match=match)
     replay = ("dead", "replay", letter["id"], "--force", "--yes", "--because", "test")
     assert home.here(*replay).returncode == 0

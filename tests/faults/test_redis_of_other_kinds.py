@@ -94,8 +94,19 @@ def test_a_worker_whose_user_lacks_a_right_says_so_and_goes_on_once_it_has_it(ho
 def cluster_node(home: Path) -> Iterator[tuple[str, "redis.Redis"]]:
     """A node that serves half of the slots."""
     home.mkdir()
-    port = free_port()
-    words = ["--port", str(port), "--cluster-enabled", "yes", "--dir", str(home), "--save", ""]
+    port, bus = free_port(), free_port()  # the bus would be 10,000 above the port, where there may be none
+    words = [
+        "--port",
+        str(port),
+        "--cluster-port",
+        str(bus),
+        "--cluster-enabled",
+        "yes",
+        "--dir",
+        str(home),
+        "--save",
+        "",
+    ]
     with (home / "log").open("wb") as log:
         node = subprocess.Popen([str(get_binary_path()), *words], stdout=log, stderr=log)
     client = redis.Redis(port=port)
